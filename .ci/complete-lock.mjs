@@ -10,7 +10,9 @@ const lock = JSON.parse(readFileSync(path, 'utf8'))
 function platformOf(name) {
   const words = name.split('/').at(-1).split('-')
   const os = ['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32'].find((word) => words.includes(word))
-  const cpu = ['arm64', 'arm', 'x64', 'ia32', 'ppc64', 'riscv64', 's390x', 'wasm32'].find((word) => words.includes(word))
+  const cpu = ['arm64', 'arm', 'x64', 'ia32', 'ppc64', 'riscv64', 's390x', 'wasm32'].find((word) =>
+    words.includes(word),
+  )
   if (!os || !cpu) throw new Error(`cannot tell the platform of ${name}`)
   return {
     cpu: [cpu],
@@ -23,7 +25,12 @@ const missing = {}
 for (const [parent, entry] of Object.entries(lock.packages)) {
   for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
     if (lock.packages[`node_modules/${name}`] || lock.packages[`${parent}/node_modules/${name}`]) continue
-    missing[`node_modules/${name}`] = { version, ...(entry.dev ? { dev: true } : {}), optional: true, ...platformOf(name) }
+    missing[`node_modules/${name}`] = {
+      version,
+      ...(entry.dev ? { dev: true } : {}),
+      optional: true,
+      ...platformOf(name),
+    }
   }
 }
 const names = Object.keys(missing)

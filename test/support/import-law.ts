@@ -1,0 +1,102 @@
+import { posix } from 'node:path'
+
+/** A file of `src/` or `machines/` with its text; the path is relative to the repository. */
+export interface SourceFile {
+  readonly path: string
+  readonly text: string
+}
+
+/** Files at the root of `src/` that every room may import, besides each other. */
+const vocabulary = ['messages', 'options', 'errors', 'hooks', 'reason-codes']
+
+/**
+ * Which rooms a room may import besides itself and the vocabulary. Packets walk to the right only
+ * (net → codec → session → router → store | jobs), `auth` is asked and asks nobody, and what leaves
+ * a broker goes back through an actor reference or an injected callback.
+ */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  net: ['codec'],
+  codec: ['session'],
+  session: ['router', 'auth', 'machines'],
+  router: ['store', 'jobs', 'auth'],
+  auth: [],
+  store: [],
+  jobs: [],
+  observe: [],
+  inspect: [],
+  cli: ['inspect', 'observe', 'machines', 'broker'],
+  machines: [],
+  vocabulary: ['machines'],
+}
+
+/** Only these see every room: `broker.ts` wires them, `index.ts` names what is public. */
+const wiring = new Set(['broker', 'index'])
+
+/** Where streams are made; everywhere else an Observable is only a type that `hooks.ts` and `options.ts` may name. */
+const rxjsLivesIn = [
+  /^src\/router\/fanout\.ts$/,
+  /^src\/observe\//,
+  /^src\/codec\/connection\.ts$/,
+  /^src\/session\//,
+  /^src\/broker\.ts$/,
+]
+const rxjsTypesIn = [/^src\/(hooks|options|messages)\.ts$/, /^src\/router\//]
+
+function roomOf(path: string): string {
+  const [top, second = ''] = path.split('/')
+  if (top === 'machines') return 'machines'
+  const name = second.replace(/\.ts$/, '')
+  return vocabulary.includes(name) ? 'vocabulary' : name
+}
+
+interface Import {
+  readonly specifier: string
+  readonly typeOnly: boolean
+}
+
+/** Static imports, re-exports and `import('…')`, types included. */
+export function importsOf(text: string): Import[] {
+  const code = text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '')
+  const found: Import[] = []
+  for (const match of code.matchAll(/^\s*(?:import|export)\s+(type\s)?[^'";]*?\bfrom\s*['"]([^'"]+)['"]/gm)) {
+    found.push({ specifier: match[2]!, typeOnly: match[1] !== undefined })
+  }
+  for (const match of code.matchAll(/^\s*import\s*['"]([^'"]+)['"]/gm)) {
+    found.push({ specifier: match[1]!, typeOnly: false })
+  }
+  for (const match of code.matchAll(/\bimport\(\s*['"]([^'"]+)['"]/g)) {
+    found.push({ specifier: match[1]!, typeOnly: false })
+  }
+  return found
+}
+
+function judge(path: string, { specifier, typeOnly }: Import): string | undefined {
+  const room = roomOf(path)
+  if (specifier === 'rxjs' || specifier.startsWith('rxjs/')) {
+    if (rxjsLivesIn.some((place) => place.test(path))) return undefined
+    if (typeOnly && rxjsTypesIn.some((place) => place.test(path))) return undefined
+    return 'rxjs lives in fanout.ts, observe/, session/, codec/connection.ts and broker.ts'
+  }
+  if (!specifier.startsWith('.')) {
+    // A chart has to open in any XState viewer, so it depends on nothing else that runs.
+    if (room !== 'machines' || specifier === 'xstate' || typeOnly) return undefined
+    return 'a machine imports xstate and types only'
+  }
+  const target = posix.normalize(posix.join(posix.dirname(path), specifier))
+  const targetRoom = roomOf(target)
+  if (wiring.has(room) || targetRoom === room) return undefined
+  if (room === 'machines')
+    return typeOnly && targetRoom === 'vocabulary' ? undefined : 'a machine imports xstate and types only'
+  if (targetRoom === 'vocabulary' || mayImport[room]?.includes(targetRoom)) return undefined
+  return mayImport[room] ? `${room} may not import ${targetRoom}` : `${room} is no room that the import law names`
+}
+
+/** Every import that breaks the law of `docs/architecture.md`, as `file: specifier: why`. */
+export function breaches(files: readonly SourceFile[]): string[] {
+  return files.flatMap(({ path, text }) =>
+    importsOf(text).flatMap((one) => {
+      const why = judge(path, one)
+      return why ? [`${path}: ${one.specifier}: ${why}`] : []
+    }),
+  )
+}
