@@ -1,0 +1,176 @@
+import type { Grant } from '../src/hooks.ts'
+import { Code } from './session.setup.ts'
+import type {
+  AdmissionOutcome,
+  AuthenticationOutcome,
+  Farewell,
+  SessionEnd,
+  SessionEvent,
+  SessionOutput,
+} from './session.types.ts'
+
+type FailureCode = Farewell['reasonCode']
+type Failed = Extract<SessionEvent, { type: 'connection.failed' }>
+type Answered<T> = { readonly event: { readonly output: T } }
+type Outcome = AuthenticationOutcome | AdmissionOutcome
+
+/** An answer that the guards before it have narrowed. One that is of no known kind ends the session: never a grant. */
+export function only<O extends Outcome, T extends O['type']>(outcome: O, type: T): Extract<O, { type: T }> {
+  if (outcome.type !== type) throw new Error(`sessionMachine: an outcome "${type}" was due, not "${outcome.type}"`)
+  return outcome as Extract<O, { type: T }>
+}
+
+export function farewellOf({ reasonCode, reason, serverReference }: Farewell): Farewell {
+  return serverReference === undefined ? { reasonCode, reason } : { reasonCode, reason, serverReference }
+}
+
+// Actions with their parameters, as the chart repeats them.
+export const ended = (reason: SessionEnd, reasonCode?: FailureCode) =>
+  ({ type: 'end', params: { reason, reasonCode } }) as const
+export const endedAsTold = (reason: SessionEnd) =>
+  ({
+    type: 'end',
+    params: ({ event }: { event: Farewell }): SessionOutput => ({ reason, reasonCode: event.reasonCode }),
+  }) as const
+const refused = (reasonCode: FailureCode, reason: string) =>
+  ({ type: 'refuse', params: { reasonCode, reason, silent: false } }) as const
+export const disconnected = (reasonCode: FailureCode, reason: string) =>
+  ({ type: 'disconnect', params: { reasonCode, reason } }) as const
+export const disconnectedAsTold = {
+  type: 'disconnect',
+  params: ({ event }: { event: Farewell }) => farewellOf(event),
+} as const
+export const reauthenticationFailed = (reasonCode: FailureCode, reason: string) =>
+  ({ type: 'failReauthentication', params: { reasonCode, reason } }) as const
+export const grantKept = {
+  type: 'keepGrant',
+  params: ({ event }: Answered<AuthenticationOutcome>): { grant: Grant } => ({
+    grant: only(event.output, 'allowed').grant,
+  }),
+} as const
+export const admissionKept = {
+  type: 'keepAdmission',
+  params: ({ event }: Answered<AdmissionOutcome>) => ({
+    sessionExpiryIntervalSeconds: only(event.output, 'admitted').sessionExpiryIntervalSeconds,
+  }),
+} as const
+
+// Guards with their parameters.
+export const whenChallenged = {
+  type: 'isChallenged',
+  params: ({ event }: Answered<AuthenticationOutcome>) => ({ outcome: event.output }),
+} as const
+export const whenDenied = {
+  type: 'isDenied',
+  params: ({ event }: Answered<Outcome>) => ({ outcome: event.output }),
+} as const
+
+// Transitions that several states share. Their targets are top-level states.
+
+/** The decision is against the client (semantics 7.3: nothing has changed yet). */
+export const denied = {
+  guard: whenDenied,
+  target: '#session.expired',
+  actions: [
+    {
+      type: 'refuse',
+      params: ({ event }: Answered<Outcome>) => ({ ...farewellOf(only(event.output, 'denied')), silent: false }),
+    },
+    { type: 'emitRefused', params: ({ event }: Answered<Outcome>) => only(event.output, 'denied') },
+    {
+      type: 'end',
+      params: ({ event }: Answered<Outcome>): SessionOutput => ({
+        reason: 'refused',
+        reasonCode: only(event.output, 'denied').reasonCode,
+      }),
+    },
+  ],
+} as const
+
+/** A decision that fails is a refusal (semantics 7.11), whatever the hook threw. */
+export const undecided = (reason: string) =>
+  ({
+    target: '#session.expired',
+    actions: [
+      refused(Code.NotAuthorized, reason),
+      { type: 'emitRefused', params: { reasonCode: Code.NotAuthorized, reason } },
+      ended('refused', Code.NotAuthorized),
+    ],
+  }) as const
+
+/** The client breaks the rules before it is accepted. */
+export const breach = (reasonCode: FailureCode, reason: string) =>
+  ({ target: '#session.expired', actions: [refused(reasonCode, reason), ended('protocol-error', reasonCode)] }) as const
+
+export const lostBeforeOnline = {
+  'connection.closed': { target: '#session.expired', actions: ended('connection-lost') },
+  'connection.failed': {
+    target: '#session.expired',
+    actions: [
+      {
+        type: 'refuse',
+        params: ({ event }: { event: Failed }) => ({ ...farewellOf(event), silent: event.silent }),
+      },
+      endedAsTold('protocol-error'),
+    ],
+  },
+} as const
+
+/** CONNECT is there and not answered yet, whoever's turn it is. MQTT-3.14.0-1: the answer is CONNACK, not DISCONNECT. */
+export const unanswered = {
+  ...lostBeforeOnline,
+  'packet.disconnect': { target: '#session.expired', actions: ['closeConnection', ended('client-disconnect')] },
+  // MQTT-3.1.0-2, MQTT-3.1.2-30, MQTT-4.12.0-3: the client speaks only when it was asked to, and only in AUTH.
+  'packet.*': breach(Code.ProtocolError, 'out of turn during authentication'),
+  'deadline.connect': {
+    target: '#session.expired',
+    actions: [
+      refused(Code.NotAuthorized, 'authentication took too long'),
+      ended('connect-timeout', Code.NotAuthorized),
+    ],
+  },
+  'session.disconnect': {
+    target: '#session.expired',
+    actions: [
+      {
+        type: 'refuse',
+        params: ({ event }: { event: Farewell }) => ({ ...farewellOf(event), silent: false }),
+      },
+      endedAsTold('server-disconnect'),
+    ],
+  },
+  'broker.drain': {
+    target: '#session.expired',
+    actions: [refused(Code.ServerUnavailable, 'shutting down'), ended('shutdown')],
+  },
+} as const
+
+/** A connection ends; MQTT-3.1.2-23, MQTT-4.1.0-2: the session does only where nothing was granted beyond. */
+export const dropped = <F extends object, E extends object>(farewell: readonly F[], end: E) =>
+  [
+    { guard: 'outlivesConnection', target: '#session.offline', actions: [...farewell, 'releaseWill'] },
+    { target: '#session.expired', actions: [...farewell, end] },
+  ] as const
+
+/** The session ends under a client that is there. */
+export const endedOnline = (reason: SessionEnd, reasonCode: FailureCode, text: string) =>
+  ({ target: '#session.expired', actions: [disconnected(reasonCode, text), ended(reason, reasonCode)] }) as const
+
+/** MQTT-3.1.4-3: the old connection is told, the session goes on with the new one. */
+export const takeover = {
+  target: '#session.online',
+  reenter: true,
+  actions: [
+    disconnected(Code.SessionTakenOver, 'taken over'),
+    'supersedeWill',
+    'emitTakenOver',
+    'keepHandover',
+    'adoptConnection',
+  ],
+} as const
+
+/** MQTT-3.1.3-9: back before the will was due. */
+export const resumption = {
+  target: '#session.online',
+  actions: ['cancelWill', 'keepHandover', 'adoptConnection'],
+} as const

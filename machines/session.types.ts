@@ -1,0 +1,146 @@
+import type { ConnectRequest, Grant } from '../src/hooks.ts'
+import type { ConnectionInfo, QoS } from '../src/messages.ts'
+import type { ReasonCode } from '../src/reason-codes.ts'
+
+/** A will as the chart sees it: everything but the payload, which the session's host holds. */
+export interface WillSummary {
+  readonly topic: string
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly delaySeconds: number
+  readonly payloadBytes: number
+}
+
+/** Why a session ended; the machine's output. */
+export type SessionEnd =
+  /** No CONNECT, or no end of the authentication, within `limits.connectTimeoutMs`. */
+  | 'connect-timeout'
+  /** The authenticator, a hook or a limit refused the CONNECT. */
+  | 'refused'
+  /** The peer broke the protocol. */
+  | 'protocol-error'
+  /** The connection went away without DISCONNECT. */
+  | 'connection-lost'
+  | 'keepalive-lost'
+  | 'client-disconnect'
+  | 'server-disconnect'
+  /** The connection now belongs to the session that already lived under this client identifier. */
+  | 'handed-over'
+  /** A newer connection asked for a clean start, or took over a session that ends with its connection. */
+  | 'replaced'
+  /** The session expiry interval has passed. */
+  | 'session-expired'
+  /** `expire()` was called. */
+  | 'administrative'
+  | 'shutdown'
+
+export interface SessionInput {
+  /** Unique for the life of the process; `clientId` is known from CONNECT on only. */
+  readonly sessionId: string
+  readonly connection: ConnectionInfo
+}
+
+export interface SessionOutput {
+  readonly reason: SessionEnd
+  readonly reasonCode: ReasonCode | undefined
+}
+
+export interface SessionContext {
+  readonly sessionId: string
+  /** The connection it has, or had last. */
+  readonly connection: ConnectionInfo
+  /** What the client said of itself in its last CONNECT. */
+  readonly connect: ConnectRequest | undefined
+  readonly grant: Grant | undefined
+  readonly will: WillSummary | undefined
+  /** As granted; DISCONNECT may change it. 0 ends with the connection, 4294967295 never expires. */
+  readonly sessionExpiryIntervalSeconds: number
+  /** Broker time at which an offline session expires; undefined while online or when it never does. */
+  readonly expiresAtMs: number | undefined
+  /** Connections it has had; fences what an earlier connection set off. */
+  readonly epoch: number
+  /** Whether the current connection found session state (Session Present). */
+  readonly resumed: boolean
+  readonly end: SessionOutput | undefined
+}
+
+/** Why a client is sent away. */
+export interface Farewell {
+  readonly reasonCode: ReasonCode
+  readonly reason: string
+  /** With 0x9C or 0x9D: where to go instead. */
+  readonly serverReference?: string
+}
+
+/** A decision against the client. */
+export interface Denial extends Farewell {
+  readonly type: 'denied'
+}
+
+/** What the `authenticate` actor finds out. Data of a challenge stays with the host. */
+export type AuthenticationOutcome =
+  | { readonly type: 'allowed'; readonly grant: Grant }
+  | Denial
+  | { readonly type: 'challenged' }
+
+/** What the `admit` actor finds out: `incumbent` is the session that it was decided against. */
+export type AdmissionOutcome =
+  | {
+      readonly type: 'admitted'
+      readonly incumbent: string | undefined
+      readonly sessionExpiryIntervalSeconds: number
+    }
+  | Denial
+
+/** What a newcomer hands to the session that already lives. */
+export interface Handover {
+  readonly connection: ConnectionInfo
+  readonly connect: ConnectRequest
+  readonly grant: Grant
+  readonly will: WillSummary | undefined
+  readonly sessionExpiryIntervalSeconds: number
+}
+
+export type SessionEvent =
+  | { readonly type: 'packet.connect'; readonly connect: ConnectRequest; readonly will: WillSummary | undefined }
+  | { readonly type: 'packet.auth'; readonly reasonCode: number; readonly authenticationMethod: string | undefined }
+  | {
+      readonly type: 'packet.disconnect'
+      readonly reasonCode: number
+      readonly sessionExpiryIntervalSeconds: number | undefined
+    }
+  /** The stream ended. */
+  | { readonly type: 'connection.closed' }
+  /** The codec or the session found that the peer broke the protocol. */
+  | {
+      readonly type: 'connection.failed'
+      readonly reasonCode: ReasonCode
+      readonly reason: string
+      readonly silent: boolean
+    }
+  | { readonly type: 'keepalive.lost' }
+  | { readonly type: 'deadline.connect' }
+  | { readonly type: 'deadline.authentication' }
+  | { readonly type: 'deadline.session' }
+  /** A newcomer was admitted while this session was offline. */
+  | ({ readonly type: 'session.resume' } & Handover)
+  /** A newcomer was admitted while this session was online. */
+  | ({ readonly type: 'session.takeover' } & Handover)
+  /** A newcomer starts afresh under this client identifier. */
+  | { readonly type: 'session.discard' }
+  | ({ readonly type: 'session.disconnect' } & Farewell)
+  | { readonly type: 'session.expire' }
+  | { readonly type: 'delivery.ready' }
+  | { readonly type: 'delivery.blocked' }
+  | { readonly type: 'delivery.drained' }
+  | { readonly type: 'will.settled' }
+  | { readonly type: 'broker.drain' }
+
+export type SessionEmitted =
+  | { readonly type: 'session.online'; readonly resumed: boolean }
+  | { readonly type: 'session.offline'; readonly cause: SessionEvent['type'] }
+  | { readonly type: 'session.taken-over' }
+  | { readonly type: 'session.refused'; readonly reasonCode: ReasonCode; readonly reason: string }
+  | { readonly type: 'session.reauthenticated' }
+  /** An event that the current state has no use for, and says so instead of losing it silently. */
+  | { readonly type: 'session.ignored'; readonly event: SessionEvent['type'] }
