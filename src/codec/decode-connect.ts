@@ -110,7 +110,8 @@ function checkConnectFlags(flags: number, version: ProtocolVersion): void {
     // MQTT-3.1.2-11, MQTT-3.1.2-13
   } else if (willQos !== 0 || flags & flag.willRetain) malformed('will flags are set without a will')
   // Clause MQTT-3.1.2-22 of 3.1.1, which MQTT 5 dropped.
-  if (version !== 5 && flags & flag.password && !(flags & flag.username)) malformed('a password came without a user name')
+  if (version !== 5 && flags & flag.password && !(flags & flag.username))
+    malformed('a password came without a user name')
 }
 
 function skipWillTopic(cursor: Cursor, maxLevels: number): void {

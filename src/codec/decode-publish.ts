@@ -111,7 +111,7 @@ export class PublishDecoder {
 
   #newTopic(bytes: Buffer, start: number, end: number): string {
     const ascii = checkTopicName(bytes, start, end, this.#maxTopicLevels)
-    const topic = ascii ? bytes.latin1Slice(start, end) : bytes.utf8Slice(start, end)
+    const topic = ascii ? bytes.toString('latin1', start, end) : bytes.toString('utf8', start, end)
     const length = end - start
     if (length > maxRememberedTopicBytes) return topic
     if (length > this.#topicBytes.length) this.#topicBytes = new Uint8Array((length + 31) & ~31)

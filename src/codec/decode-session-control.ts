@@ -13,7 +13,11 @@ const clientDisconnectCodes: ReadonlySet<number> = new Set([
 ])
 
 /** Validates a DISCONNECT, then decodes it. Without a body it means success (MQTT 5 section 3.14.2.1). */
-export function decodeDisconnect(extent: Extent, version: ProtocolVersion, maxUserProperties: number): DisconnectPacket {
+export function decodeDisconnect(
+  extent: Extent,
+  version: ProtocolVersion,
+  maxUserProperties: number,
+): DisconnectPacket {
   const cursor = new Cursor(extent.bytes, extent.body, extent.end)
   let properties: Readonly<Properties> = noProperties
   if (version === 5 && cursor.remaining > 0) {

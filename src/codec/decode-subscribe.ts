@@ -37,7 +37,11 @@ export function decodeSubscribe(extent: Extent, version: ProtocolVersion, maxUse
 }
 
 /** Validates an UNSUBSCRIBE but for the syntax of its filters, then decodes it. */
-export function decodeUnsubscribe(extent: Extent, version: ProtocolVersion, maxUserProperties: number): UnsubscribePacket {
+export function decodeUnsubscribe(
+  extent: Extent,
+  version: ProtocolVersion,
+  maxUserProperties: number,
+): UnsubscribePacket {
   const cursor = new Cursor(extent.bytes, extent.body, extent.end)
   const properties = readRequestHead(cursor, PropertyScope.Unsubscribe, version, maxUserProperties)
   // MQTT-3.10.3-2

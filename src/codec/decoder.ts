@@ -164,7 +164,8 @@ export class Decoder {
       const count = Math.min(this.#end - this.#offset, size - this.#partialBytes)
       const needed = this.#partialBytes + count
       // Doubling keeps the copies linear in the packet's size and the memory linear in what was sent.
-      if (needed > partial.length) partial = this.#growPartial(partial, Math.max(needed, firstPartialBytes, partial.length * 2))
+      if (needed > partial.length)
+        partial = this.#growPartial(partial, Math.max(needed, firstPartialBytes, partial.length * 2))
       this.#bytes.copy(partial, this.#partialBytes, this.#offset, this.#offset + count)
       this.#partialBytes = needed
       this.#offset += count

@@ -31,7 +31,7 @@ export function checkUtf8(bytes: Buffer, start: number, end: number): void {
 
 /** The string in these bytes; EF BB BF stays what it is, U+FEFF (MQTT-1.5.4-3). */
 export function decodeUtf8(bytes: Buffer, start: number, end: number): string {
-  if (isPlainAscii(bytes, start, end)) return bytes.latin1Slice(start, end)
+  if (isPlainAscii(bytes, start, end)) return bytes.toString('latin1', start, end)
   checkMultibyte(bytes, start, end)
-  return bytes.utf8Slice(start, end)
+  return bytes.toString('utf8', start, end)
 }
