@@ -109,14 +109,7 @@ export class LabelText {
    * Returns how many levels of the topic are consumed then, or 0 when it doesn't match. `starts`
    * says where the topic's levels start, with one entry behind the last of the `levels`.
    */
-  passTopic(
-    start: number,
-    length: number,
-    topic: string,
-    starts: Int32Array,
-    level: number,
-    levels: number,
-  ): number {
+  passTopic(start: number, length: number, topic: string, starts: Int32Array, level: number, levels: number): number {
     const { units } = this
     const end = start + length
     let unit = start

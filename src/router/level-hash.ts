@@ -54,7 +54,11 @@ export class LevelHash {
     return hash
   }
 
-  /** The hash of the edge from a node to its child whose first level has the hash `levelHash`. */
+  /**
+   * The hash of the edge from a node to its child whose first level has the hash `levelHash`. For one
+   * level no two parents have the same one, since every step can be undone: whoever finds this hash
+   * and compares the level need not compare the parent.
+   */
   ofEdge(parent: number, levelHash: number): number {
     const hash = Math.imul(levelHash ^ Math.imul(parent, this.#parentMultiplier), this.#multiplier)
     return hash ^ (hash >>> 15)

@@ -180,7 +180,6 @@ export class LevelTrie {
       for (let at = hash & mask; slots[at * 2 + 1] !== 0; at = (at + 1) & mask) {
         if (slots[at * 2] !== hash) continue
         const child = slots[at * 2 + 1] as number
-        if (nodes[child * STRIDE + PARENT] !== node) continue
         const reached = this.#passLabel(child, topic, level, levels)
         if (reached === 0) continue
         stack[waiting * 2] = child
@@ -232,7 +231,12 @@ export class LevelTrie {
    */
   labelAgrees(node: number, filter: readonly string[], from: number): boolean {
     const base = node * STRIDE
-    return this.#text.agreesWithFilter(this.#nodes[base + TEXT] as number, this.#nodes[base + LENGTH] as number, filter, from)
+    return this.#text.agreesWithFilter(
+      this.#nodes[base + TEXT] as number,
+      this.#nodes[base + LENGTH] as number,
+      filter,
+      from,
+    )
   }
 
   /** The hash of the edge that leads from `parent` to a node with the label of `node`. */
@@ -256,7 +260,7 @@ export class LevelTrie {
     for (let slot = hash & mask; slots[slot * 2 + 1] !== 0; slot = (slot + 1) & mask) {
       if (slots[slot * 2] !== hash) continue
       const child = slots[slot * 2 + 1] as number
-      if (this.parentOf(child) === node && this.#startsWithLevel(child, path, at, stop)) return child
+      if (this.#startsWithLevel(child, path, at, stop)) return child
     }
     return 0
   }
@@ -269,7 +273,13 @@ export class LevelTrie {
 
   #commonUnits(node: number, path: string, at: number, end: number): number {
     const base = node * STRIDE
-    return this.#text.commonUnits(this.#nodes[base + TEXT] as number, this.#nodes[base + LENGTH] as number, path, at, end)
+    return this.#text.commonUnits(
+      this.#nodes[base + TEXT] as number,
+      this.#nodes[base + LENGTH] as number,
+      path,
+      at,
+      end,
+    )
   }
 
   #addLeaf(parent: number, path: string, at: number, end: number): number {

@@ -85,7 +85,13 @@ export class RetainedStore {
 
   /** A cursor over the messages that match an ordinary (not shared) filter. Close it, or read it to its end. */
   match(filter: string): RetainedCursor {
-    return new RetainedCursor(this.#trie, filter, this.#clock, (node) => this.#messageAt(node), (node) => this.#drop(node))
+    return new RetainedCursor(
+      this.#trie,
+      filter,
+      this.#clock,
+      (node) => this.#messageAt(node),
+      (node) => this.#drop(node),
+    )
   }
 
   /**

@@ -29,7 +29,11 @@ function text(string) {
 
 function filterOf(n) {
   const site = Math.floor(n / 1000)
-  return text([`s/${site}/d/${n}/temp/state`, `s/${site}/d/${n}/+/state`, `s/${site}/d/${n}/#`, `+/${site}/d/${n}/+/state`][n & 3])
+  return text(
+    [`s/${site}/d/${n}/temp/state`, `s/${site}/d/${n}/+/state`, `s/${site}/d/${n}/#`, `+/${site}/d/${n}/+/state`][
+      n & 3
+    ],
+  )
 }
 
 function nsPer(times, work) {
@@ -40,7 +44,7 @@ function nsPer(times, work) {
 
 function benchIndex(count) {
   const subscriber = {}
-  const subscriptions = new Array(count)
+  const subscriptions = Array.from({ length: count })
   const topics = Array.from({ length: 200_000 }, () => Math.floor(Math.random() * count))
   const before = usedBytes()
   const index = new SubscriptionIndex()
@@ -94,7 +98,7 @@ function benchRetained(count) {
     const page = []
     let total = 0
     const cursor = store.match(filter)
-    for (let done = false; !done; ) {
+    for (let done = false; !done;) {
       page.length = 0
       done = cursor.read(page, 1000)
       total += page.length
