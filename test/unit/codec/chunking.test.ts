@@ -184,6 +184,18 @@ describe('threat 30: linear time', () => {
     expect(copied).toBe(0)
   })
 
+  test('a topic that repeats itself is made a string once', () => {
+    const decoder = connectedFresh(5)
+    decoder.feed(Buffer.concat(Array.from({ length: 5 }, () => publish({ topic: 'plant/ü', payload: 'x' }))))
+    const toString = vi.spyOn(Buffer.prototype as Buffer, 'toString')
+    try {
+      while (decoder.next() !== undefined);
+      expect(toString.mock.results.map((result) => result.value as string)).toEqual(['plant/ü'])
+    } finally {
+      vi.restoreAllMocks()
+    }
+  })
+
   test('a header that declares much costs little', () => {
     const decoder = connected(5, { maxPacketBytes: 268_435_460 })
     const allocUnsafe = vi.spyOn(Buffer, 'allocUnsafe')

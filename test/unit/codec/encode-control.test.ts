@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { Packet } from 'mqtt-packet'
-import { parser as createParser } from 'mqtt-packet'
+import { parser as createParser, writeToStream } from 'mqtt-packet'
 import { describe, expect, test } from 'vitest'
 
 import { encodeControl } from '../../../src/codec/encode-control.ts'
@@ -72,6 +72,10 @@ describe('MQTT 5', () => {
         authenticationData: Buffer.from([0, 255]),
       },
     })
+  })
+
+  test('mqtt-packet keeps no table of all numbers', () => {
+    expect(writeToStream.cacheNumbers).toBe(false)
   })
 
   test('each property of CONNACK has the bytes of the specification', () => {

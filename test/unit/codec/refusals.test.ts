@@ -89,6 +89,8 @@ describe('framing', () => {
     const decoder = fresh()
     expect(outcomes(decoder, hex('10 ff ff ff 7f'))).toEqual([{ refused: 0x95, silent: true }])
     expect(decoder.bufferedBytes).toBeLessThanOrEqual(5)
+    const header = Array.from(hex('10 ff ff ff 7f'), (byte) => u8(byte))
+    expect(outcomes(fresh(), ...header)).toEqual([{ refused: 0x95, silent: true }])
   })
 
   test('threat 34: the limit before CONNACK counts the whole packet and holds until the session accepts', () => {
