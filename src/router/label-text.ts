@@ -46,9 +46,7 @@ export class LabelText {
 
   /** Makes room for at least `needed` units; every label keeps its start. */
   grow(needed: number): void {
-    let size = this.units.length
-    while (size < this.#end + needed) size *= 2
-    const larger = new Uint16Array(size)
+    const larger = new Uint16Array(Math.ceil((this.#end + needed) * 1.5))
     larger.set(this.units)
     this.units = larger
   }
