@@ -12,6 +12,8 @@
  * await client.expectRefused(0x87)                   // CONNACK with this code, then the end of the stream
  * await client.expectClosed()                        // the end of the stream, and no packet before it
  * await client.expectNothing()                       // PINGREQ barrier: PINGRESP is the next packet
+ * await client.subscribe(['a/#', ['b', { qos: 2 }]]) // SUBSCRIBE and its SUBACK, refusals fail
+ * await client.publish({ topic: 't', qos: 2 })       // PUBLISH and the whole handshake; gives the first answer
  * client.drop()                                      // the network is gone: no DISCONNECT
  * ```
  *
@@ -21,10 +23,36 @@
 import { connect as connectSocket } from 'node:net'
 import { once } from 'node:events'
 import type { Duplex } from 'node:stream'
+import { isDeepStrictEqual } from 'node:util'
 import { expect } from 'vitest'
 
-import { decode, splitFrame, type Connack, type PacketOf, type Publish, type ServerPacket, type ServerPacketType } from './wire-decode.ts'
-import { connect, hex, pingreq, puback, pubcomp, pubrec, type ConnectInput, type Version } from './wire.ts'
+import {
+  decode,
+  splitFrame,
+  type Acknowledgement,
+  type Connack,
+  type PacketOf,
+  type Publish,
+  type ServerPacket,
+  type ServerPacketType,
+  type Suback,
+} from './wire-decode.ts'
+import {
+  connect,
+  hex,
+  pingreq,
+  puback,
+  pubcomp,
+  publish,
+  pubrec,
+  pubrel,
+  subscribe,
+  type ConnectInput,
+  type FilterInput,
+  type PropertyInput,
+  type PublishInput,
+  type Version,
+} from './wire.ts'
 
 export interface RawClientOptions {
   /** As which version to decode. Default 5; `connect()` sets it from its own input. */
@@ -58,9 +86,12 @@ export class RawClient {
   connack: Connack | undefined
   readonly #timeoutMs: number
   readonly #frames: Buffer[] = []
-  readonly #log: string[] = []
+  /** The last packets, for messages; undefined stands for the end. */
+  readonly #log: (Buffer | undefined)[] = []
   #pending: Buffer = Buffer.alloc(0)
   #closed = false
+  /** Above what tests choose by hand. */
+  #packetId = 1000
   #wake: () => void = () => {}
 
   constructor(stream: Duplex, options: RawClientOptions = {}) {
@@ -106,6 +137,35 @@ export class RawClient {
     return this.connack
   }
 
+  /** Sends SUBSCRIBE and expects a SUBACK that refuses nothing; retained messages come after it. */
+  async subscribe(filters: readonly FilterInput[], properties: PropertyInput = {}): Promise<Suback> {
+    const packetId = this.#takePacketId()
+    this.send(subscribe({ version: this.version, packetId, filters, properties }))
+    const suback = await this.expectPacket('suback', { packetId })
+    expect(suback.reasonCodes.map((code) => code < 0x80)).toEqual(filters.map(() => true))
+    return suback
+  }
+
+  /**
+   * Sends PUBLISH and goes through the handshake of its QoS. Gives PUBACK or PUBREC whatever code it
+   * has, undefined for QoS 0, where a PINGREQ makes sure that the broker has taken the packet.
+   */
+  async publish(input: PublishInput): Promise<Acknowledgement | undefined> {
+    const { qos = 0, packetId = this.#takePacketId() } = input
+    this.send(publish({ version: this.version, ...input, ...(qos > 0 ? { packetId } : {}) }))
+    if (qos === 0) {
+      await this.expectNothing()
+      return undefined
+    }
+    if (qos === 1) return this.expectPacket('puback', { packetId })
+    const answer = await this.expectPacket('pubrec', { packetId })
+    if (answer.reasonCode < 0x80) {
+      this.send(pubrel(packetId))
+      await this.expectPacket('pubcomp', { packetId, reasonCode: 0 })
+    }
+    return answer
+  }
+
   /** The next packet, or `closed`. Fails when neither comes in time, or when the bytes are not MQTT. */
   async next(): Promise<ServerPacket | 'closed'> {
     await this.#until(() => this.#frames.length > 0 || this.#closed, 'a packet or the end')
@@ -126,7 +186,7 @@ export class RawClient {
     }
     const found = packet as PacketOf<Type>
     const compared = Object.fromEntries(Object.keys(fields).map((key) => [key, found[key as keyof PacketOf<Type>]]))
-    expect(compared, `${type}${this.#history()}`).toEqual(fields)
+    if (!isDeepStrictEqual(compared, fields)) expect(compared, `${type}${this.#history()}`).toEqual(fields)
     return found
   }
 
@@ -213,19 +273,25 @@ export class RawClient {
     this.stream.destroy()
   }
 
+  #takePacketId(): number {
+    this.#packetId += 1
+    return this.#packetId
+  }
+
   #receive(chunk: Buffer): void {
-    this.#pending = Buffer.concat([this.#pending, chunk])
-    for (let cut = splitFrame(this.#pending); cut; cut = splitFrame(this.#pending)) {
-      const frame = Buffer.from(cut.frame)
-      this.#pending = Buffer.from(cut.rest)
-      this.#frames.push(frame)
-      this.#log.push(frame.length > 120 ? `${frame.toString('hex', 0, 120)}… (${frame.length} bytes)` : frame.toString('hex'))
+    let bytes = this.#pending.length > 0 ? Buffer.concat([this.#pending, chunk]) : chunk
+    for (let cut = splitFrame(bytes); cut; cut = splitFrame(bytes)) {
+      bytes = cut.rest
+      this.#frames.push(Buffer.from(cut.frame))
+      this.#log.push(cut.frame)
+      if (this.#log.length > 40) this.#log.splice(0, 20)
     }
+    this.#pending = Buffer.from(bytes)
     this.#wake()
   }
 
   #end(): void {
-    if (!this.#closed) this.#log.push('closed')
+    if (!this.#closed) this.#log.push(undefined)
     this.#closed = true
     this.#wake()
   }
@@ -245,9 +311,14 @@ export class RawClient {
   }
 
   #history(): string {
-    const rest = this.#pending.length > 0 ? `\n  (incomplete) ${this.#pending.toString('hex', 0, 60)}` : ''
-    return `\nreceived so far:\n  ${this.#log.slice(-20).join('\n  ') || '(nothing)'}${rest}`
+    const lines = this.#log.slice(-20).map((frame) => (frame ? excerpt(frame) : 'closed'))
+    if (this.#pending.length > 0) lines.push(`(incomplete) ${excerpt(this.#pending)}`)
+    return `\nreceived so far:\n  ${lines.join('\n  ') || '(nothing)'}`
   }
+}
+
+function excerpt(bytes: Buffer): string {
+  return bytes.length > 120 ? `${bytes.toString('hex', 0, 120)}… (${bytes.length} bytes)` : bytes.toString('hex')
 }
 
 function show(value: unknown): string {

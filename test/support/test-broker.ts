@@ -18,7 +18,7 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { onTestFinished } from 'vitest'
 
-import { createBroker, type BrokerOptions } from '../../src/index.ts'
+import { createBroker, type BrokerOptions, type ListenerOptions } from '../../src/index.ts'
 import { memoryPair } from '../../src/net/memory.ts'
 import { RawClient, type RawClientOptions } from './raw-client.ts'
 import { SimulatedClock } from './simulated-clock.ts'
@@ -66,6 +66,20 @@ export function startBroker(options: BrokerOptions = {}) {
     await settle()
   }
 
+  /** Opens a listener and tells its port; use port 0. */
+  const listen = async (listener: ListenerOptions): Promise<{ readonly port: number }> => {
+    const { address } = await broker.listen(listener)
+    if (!('port' in address)) throw new Error('a listener without a port')
+    return address
+  }
+
+  /** A client over TCP on which nothing was sent yet. Network time is real time, so `settle` does not cover it. */
+  const tcp = async (port: number, clientOptions: RawClientOptions = {}): Promise<RawClient> => {
+    const client = await RawClient.tcp(port, clientOptions)
+    onTestFinished(() => client.drop())
+    return client
+  }
+
   /** Name of the session's top-level state; undefined when there is no such session. */
   const state = (clientId: string): string | undefined => broker.sessions.get(clientId)?.state
 
@@ -80,5 +94,5 @@ export function startBroker(options: BrokerOptions = {}) {
   }
   onTestFinished(close)
 
-  return { broker, clock, attach, connect, first, advance, settle, state, close }
+  return { broker, clock, attach, connect, first, listen, tcp, advance, settle, state, close }
 }
