@@ -34,7 +34,8 @@ export class Handshake {
     pending.add(this)
   }
 
-  readonly #onClose = (): void => this.refuse('the connection closed during the handshake')
+  /** TLS learns of the close after the raw socket does, and may know a better reason: it gets one turn to tell. */
+  readonly #onClose = (): void => process.nextTick(() => this.refuse('the connection closed during the handshake'))
 
   /** The handshake is over and the connection may be used; false: it was refused before. */
   complete(): boolean {

@@ -33,18 +33,33 @@ function bindOptions(transport: keyof typeof defaultPorts, options: AddressOptio
  */
 export async function openListener(options: ListenerOptions, context: ListenContext): Promise<Listener> {
   if (options.transport === 'unix') return openUnixListener(options, context)
-  if (options.transport === 'ws' && options.server !== undefined) return attachWebSocketListener(options, options.server, context)
+  if (options.transport === 'ws' && options.server !== undefined)
+    return attachWebSocketListener(options, options.server, context)
   const { transport, name } = options
-  const common = { transport, name, bind: bindOptions(transport, options), proxyTrust: createProxyTrust(options.proxyProtocol) }
+  const common = {
+    transport,
+    name,
+    bind: bindOptions(transport, options),
+    proxyTrust: createProxyTrust(options.proxyProtocol),
+  }
   switch (transport) {
     case 'tcp':
       return SocketServer.open(common, context)
     case 'tls':
-      return SocketServer.open({ ...common, upgrade: createTlsUpgrade(options, (socket, handshake) => acceptStream(socket, handshake, context)) }, context)
+      return SocketServer.open(
+        {
+          ...common,
+          upgrade: createTlsUpgrade(options, (socket, handshake) => acceptStream(socket, handshake, context)),
+        },
+        context,
+      )
     case 'ws':
       return SocketServer.open({ ...common, upgrade: createWebSocketUpgrade(options, context) }, context)
     case 'wss':
-      return SocketServer.open({ ...common, upgrade: createTlsUpgrade(options, createWebSocketUpgrade(options, context)) }, context)
+      return SocketServer.open(
+        { ...common, upgrade: createTlsUpgrade(options, createWebSocketUpgrade(options, context)) },
+        context,
+      )
   }
 }
 

@@ -57,28 +57,32 @@ export class MemoryStream extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: WriteCallback): void {
+    const peer = this.#peer
     const copy = Buffer.from(chunk)
-    process.nextTick(() => this.#peer.#receive([copy], callback))
+    process.nextTick(() => peer.#receive([copy], callback))
   }
 
   override _writev(chunks: Array<{ chunk: Buffer }>, callback: WriteCallback): void {
+    const peer = this.#peer
     const copies = chunks.map(({ chunk }) => Buffer.from(chunk))
-    process.nextTick(() => this.#peer.#receive(copies, callback))
+    process.nextTick(() => peer.#receive(copies, callback))
   }
 
   override _final(callback: WriteCallback): void {
+    const peer = this.#peer
     process.nextTick(() => {
-      this.#peer.#receiveEnd()
+      peer.#receiveEnd()
       callback()
     })
   }
 
   override _destroy(error: Error | null, callback: WriteCallback): void {
+    const peer = this.#peer
     const heldWrite = this.#heldWrite
     this.#heldWrite = undefined
     process.nextTick(() => {
       heldWrite?.(brokenPipe())
-      this.#peer.#receiveEnd()
+      peer.#receiveEnd()
       callback(error)
     })
   }

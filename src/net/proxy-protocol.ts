@@ -63,7 +63,10 @@ function parseV1(bytes: Buffer): ProxyHeader {
   // Node takes IPv6 zones (`fe80::1%eth0`), which are another host's and mean nothing here.
   if (![source, destination].every((address) => isAddress(address) && !address.includes('%'))) return 'malformed'
   if (!isPort(sourcePort) || !isPort(destinationPort)) return 'malformed'
-  return { lengthBytes, source: { kind: 'address', address: normalizeAddress(source) ?? source, port: Number(sourcePort) } }
+  return {
+    lengthBytes,
+    source: { kind: 'address', address: normalizeAddress(source) ?? source, port: Number(sourcePort) },
+  }
 }
 
 function isPort(text: string): boolean {
@@ -77,7 +80,10 @@ function parseV2(bytes: Buffer): ProxyHeader {
   const lengthBytes = v2FixedBytes + bytes.readUInt16BE(14)
   if (lengthBytes > v2MaxBytes) return 'malformed'
   if (bytes.length < lengthBytes) return 'incomplete'
-  const source = command === v2LocalCommand ? { kind: 'local' as const } : v2Source(bytes[13] ?? 0, bytes.subarray(v2FixedBytes, lengthBytes))
+  const source =
+    command === v2LocalCommand
+      ? { kind: 'local' as const }
+      : v2Source(bytes[13] ?? 0, bytes.subarray(v2FixedBytes, lengthBytes))
   return source === undefined ? 'malformed' : { lengthBytes, source }
 }
 

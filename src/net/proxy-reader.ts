@@ -20,6 +20,11 @@ function applySource(info: ConnectionInfo, source: ProxySource): ConnectionInfo 
   }
 }
 
+/** Without an encoding a socket gives buffers only. */
+function readChunk(socket: Socket): Buffer | null {
+  return socket.read() as Buffer | null
+}
+
 /**
  * Takes the PROXY header off a trusted peer's connection and gives back what follows it, so that
  * the socket is as good as new. The handshake's deadline covers a header that never comes.
@@ -27,7 +32,7 @@ function applySource(info: ConnectionInfo, source: ProxySource): ConnectionInfo 
 export function readProxyHeader(socket: Socket, handshake: Handshake, done: (info: ConnectionInfo) => void): void {
   let bytes: Buffer = Buffer.alloc(0)
   const onReadable = (): void => {
-    for (let chunk: Buffer | null = socket.read(); chunk !== null; chunk = socket.read()) {
+    for (let chunk = readChunk(socket); chunk !== null; chunk = readChunk(socket)) {
       bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk])
     }
     // An end or a reset is told by `close`, which the handshake watches.

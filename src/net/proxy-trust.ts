@@ -40,7 +40,8 @@ export function createProxyTrust(options: ProxyProtocolOptions | undefined): Pro
   if (options === undefined) return undefined
   const list = new BlockList()
   for (const entry of options.trustedAddresses) {
-    if (!addEntry(list, entry)) throw new StatemqError('SMQ_OPTION_INVALID', `proxyProtocol.trustedAddresses: ${JSON.stringify(entry)}`)
+    if (!addEntry(list, entry))
+      throw new StatemqError('SMQ_OPTION_INVALID', `proxyProtocol.trustedAddresses: ${JSON.stringify(entry)}`)
   }
   return { includes: (address) => list.check(address, familyOf(address)) }
 }

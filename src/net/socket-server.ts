@@ -83,7 +83,9 @@ export class SocketServer implements Listener {
     } catch (error) {
       server.#server.close()
       const code = (error as NodeJS.ErrnoException).code ?? 'unknown error'
-      throw new StatemqError('SMQ_LISTEN_FAILED', `${options.transport} ${where(options.bind)}: ${code}`, { cause: error })
+      throw new StatemqError('SMQ_LISTEN_FAILED', `${options.transport} ${where(options.bind)}: ${code}`, {
+        cause: error,
+      })
     }
     server.#server.on('error', (error: NodeJS.ErrnoException) => server.#onServerError(error))
     return server
@@ -114,7 +116,8 @@ export class SocketServer implements Listener {
     await listenOnce(this.#server, bind)
     this.#options.prepare?.()
     this.#setAddress()
-    if (!this.#server.listeners('connection').includes(this.#onConnection)) this.#server.on('connection', this.#onConnection)
+    if (!this.#server.listeners('connection').includes(this.#onConnection))
+      this.#server.on('connection', this.#onConnection)
   }
 
   #setAddress(): void {
@@ -140,7 +143,8 @@ export class SocketServer implements Listener {
     socket.once('close', this.#onSocketClose)
     const { proxyTrust, upgrade } = this.#options
     const info = describeSocket(socket, this.#name, this.transport, this.#localPort)
-    const proxied = proxyTrust !== undefined && info.remoteAddress !== undefined && proxyTrust.includes(info.remoteAddress)
+    const proxied =
+      proxyTrust !== undefined && info.remoteAddress !== undefined && proxyTrust.includes(info.remoteAddress)
     // Threat 75: bytes of peers that are not trusted are never looked at as a PROXY header.
     if (!proxied && upgrade === undefined) {
       this.#context.accept(socket, info)
@@ -171,7 +175,10 @@ export class SocketServer implements Listener {
     if (!exhaustion.has(error.code) || this.#closed || this.#pauseTimer !== undefined) return
     if (!this.#exhaustionLogged) {
       this.#exhaustionLogged = true
-      this.#context.logger.error({ listener: this.#name, code: error.code }, 'accepting is paused: the system is out of descriptors or memory')
+      this.#context.logger.error(
+        { listener: this.#name, code: error.code },
+        'accepting is paused: the system is out of descriptors or memory',
+      )
     }
     this.#server.close()
     this.#pauseTimer = this.#context.clock.setTimeout(() => void this.#resume(), acceptPauseMs)

@@ -83,7 +83,12 @@ export function describeStream(stream: Duplex, partial: Partial<ConnectionInfo> 
 }
 
 /** Facts of a socket that a listener accepted. */
-export function describeSocket(socket: Socket, listener: string, transport: Transport, localPort: number | undefined): ConnectionInfo {
+export function describeSocket(
+  socket: Socket,
+  listener: string,
+  transport: Transport,
+  localPort: number | undefined,
+): ConnectionInfo {
   const { remoteAddress } = socket
   return {
     listener,

@@ -19,7 +19,11 @@ function tlsInvalid(cause: unknown): StatemqError {
   return new StatemqError('SMQ_TLS_INVALID', cause instanceof Error ? cause.message : String(cause), { cause })
 }
 
-function contextOptions(options: TlsOptions, pair: Pick<TlsOptions, 'key' | 'cert'>, sessionContext: string): SecureContextOptions {
+function contextOptions(
+  options: TlsOptions,
+  pair: Pick<TlsOptions, 'key' | 'cert'>,
+  sessionContext: string,
+): SecureContextOptions {
   return {
     key: pair.key,
     cert: pair.cert,
@@ -37,7 +41,8 @@ function serverNameContexts(options: TlsOptions): Map<string, SecureContext> {
   const contexts = new Map<string, SecureContext>()
   for (const [name, pair] of Object.entries(options.serverNames ?? {})) {
     const key = name.toLowerCase()
-    if (!serverNamePattern.test(key)) throw new StatemqError('SMQ_OPTION_INVALID', `serverNames: ${JSON.stringify(name)}`)
+    if (!serverNamePattern.test(key))
+      throw new StatemqError('SMQ_OPTION_INVALID', `serverNames: ${JSON.stringify(name)}`)
     contexts.set(key, createSecureContext(contextOptions(options, pair, sessionContextOf('statemq', key))))
   }
   return contexts
@@ -105,7 +110,10 @@ export function createTlsUpgrade(
     socket.on('error', ignoreError)
     // Node cuts a client with a refused certificate as if it had hung up; the reason is at the socket.
     const refusal: unknown = socket.authorizationError
-    const reason = refusal ? `client certificate refused: ${String(refusal)}` : `TLS handshake failed: ${error.code ?? error.message}`
+    const reason =
+      typeof refusal === 'string' && refusal !== ''
+        ? `client certificate refused: ${refusal}`
+        : `TLS handshake failed: ${error.code ?? error.message}`
     handshakes.get(rawSocketOf(socket))?.refuse(reason)
     socket.destroy()
   })

@@ -17,7 +17,9 @@ function isAlive(path: string): Promise<boolean> {
       probe.destroy()
       resolve(true)
     })
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'))
+    probe.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'),
+    )
   })
 }
 
@@ -33,11 +35,14 @@ async function removeStaleSocket(path: string): Promise<void> {
 export async function openUnixListener(options: UnixListenerOptions, context: ListenContext): Promise<Listener> {
   const { path, mode = defaultMode } = options
   if (path === '') throw new StatemqError('SMQ_OPTION_INVALID', 'path of a unix listener is empty')
-  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777) throw new StatemqError('SMQ_OPTION_INVALID', `mode ${mode} of a unix listener`)
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o777)
+    throw new StatemqError('SMQ_OPTION_INVALID', `mode ${mode} of a unix listener`)
   try {
     await removeStaleSocket(path)
   } catch (error) {
-    throw new StatemqError('SMQ_LISTEN_FAILED', `unix ${path}: ${(error as NodeJS.ErrnoException).code}`, { cause: error })
+    throw new StatemqError('SMQ_LISTEN_FAILED', `unix ${path}: ${(error as NodeJS.ErrnoException).code}`, {
+      cause: error,
+    })
   }
   return SocketServer.open(
     // Between bind and chmod the file has the process's own mask, which gives no write right, and

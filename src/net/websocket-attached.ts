@@ -58,7 +58,12 @@ class AttachedWebSocketListener implements Listener {
       this.#connections -= 1
     })
     const transport = socket instanceof TLSSocket ? 'wss' : 'ws'
-    const handshake = new Handshake(socket, describeStream(socket, { listener: this.name, transport }), this.#context, this.#pending)
+    const handshake = new Handshake(
+      socket,
+      describeStream(socket, { listener: this.name, transport }),
+      this.#context,
+      this.#pending,
+    )
     this.#gate.begin(socket, handshake)
     this.#gate.upgrade(request, socket, head)
   }
@@ -76,6 +81,10 @@ class AttachedWebSocketListener implements Listener {
 }
 
 /** Throws SMQ_OPTION_INVALID. */
-export function attachWebSocketListener(options: WsListenerOptions, server: HttpServer, context: ListenContext): Listener {
+export function attachWebSocketListener(
+  options: WsListenerOptions,
+  server: HttpServer,
+  context: ListenContext,
+): Listener {
   return new AttachedWebSocketListener(options, server, context)
 }

@@ -82,12 +82,15 @@ export class WebSocketGate {
 
   constructor(options: WebSocketOptions, context: ListenContext) {
     const { path = defaultPath, origins } = options
-    if (path !== '*' && !path.startsWith('/')) throw new StatemqError('SMQ_OPTION_INVALID', `path ${JSON.stringify(path)} of a WebSocket listener`)
+    if (path !== '*' && !path.startsWith('/'))
+      throw new StatemqError('SMQ_OPTION_INVALID', `path ${JSON.stringify(path)} of a WebSocket listener`)
     this.#path = path
     this.#origins = origins && new Set(origins)
     this.#context = context
     this.#server = new WebSocketServer(wsOptions(context.limits))
-    this.#server.on('wsClientError', (error, socket) => this.#refuse(socket, 400, error.message, ['Sec-WebSocket-Version: 13, 8']))
+    this.#server.on('wsClientError', (error, socket) =>
+      this.#refuse(socket, 400, error.message, ['Sec-WebSocket-Version: 13, 8']),
+    )
   }
 
   /** Whether the request's path is the listener's; the query does not count. */
@@ -124,7 +127,11 @@ export class WebSocketGate {
     const status = this.matches(request) ? 426 : 404
     this.#handshakes.get(request.socket)?.report(`HTTP request without an upgrade, answered with ${status}`)
     const body = `${STATUS_CODES[status] ?? ''}\n`
-    response.writeHead(status, { connection: 'close', 'content-type': 'text/plain', ...(status === 426 ? { upgrade: 'websocket' } : {}) })
+    response.writeHead(status, {
+      connection: 'close',
+      'content-type': 'text/plain',
+      ...(status === 426 ? { upgrade: 'websocket' } : {}),
+    })
     response.end(body)
   }
 
@@ -134,7 +141,11 @@ export class WebSocketGate {
       socket.destroy()
       return
     }
-    this.#refuse(socket, error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400, `HTTP request malformed: ${error.code ?? error.message}`)
+    this.#refuse(
+      socket,
+      error.code === 'HPE_HEADER_OVERFLOW' ? 431 : 400,
+      `HTTP request malformed: ${error.code ?? error.message}`,
+    )
   }
 
   #allowsOrigin(request: IncomingMessage): boolean {
@@ -150,7 +161,10 @@ export class WebSocketGate {
 }
 
 /** Makes WebSocket streams of raw or TLS sockets. Throws SMQ_OPTION_INVALID. */
-export function createWebSocketUpgrade(options: WebSocketOptions, context: ListenContext): (socket: Duplex, handshake: Handshake) => void {
+export function createWebSocketUpgrade(
+  options: WebSocketOptions,
+  context: ListenContext,
+): (socket: Duplex, handshake: Handshake) => void {
   const gate = new WebSocketGate(options, context)
   // This server never listens; it reads the requests of the sockets it is given.
   const server: HttpServer = createServer((request, response) => gate.answer(request, response))

@@ -27,7 +27,19 @@ export class TestAuthority {
   constructor(commonName = 'statemq test authority') {
     this.#directory = mkdtempSync(join(tmpdir(), 'statemq-ca-'))
     process.once('exit', () => rmSync(this.#directory, { recursive: true, force: true }))
-    this.#openssl(['req', '-x509', '-keyout', 'ca.key', '-out', 'ca.crt', '-days', '30', '-subj', `/CN=${commonName}`, ...newKey])
+    this.#openssl([
+      'req',
+      '-x509',
+      '-keyout',
+      'ca.key',
+      '-out',
+      'ca.crt',
+      '-days',
+      '30',
+      '-subj',
+      `/CN=${commonName}`,
+      ...newKey,
+    ])
     this.cert = this.#read('ca.crt')
   }
 
@@ -38,13 +50,23 @@ export class TestAuthority {
     if (known) return known
     this.#serial += 1
     const name = `leaf${this.#serial}`
-    const extensions = request.subjectAltName ? `subjectAltName=${request.subjectAltName}\n` : 'basicConstraints=CA:FALSE\n'
+    const extensions = request.subjectAltName
+      ? `subjectAltName=${request.subjectAltName}\n`
+      : 'basicConstraints=CA:FALSE\n'
     writeFileSync(join(this.#directory, `${name}.ext`), extensions)
-    this.#openssl(['req', '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', request.subject, '-utf8', ...newKey])
     this.#openssl([
-      ...['x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.crt', '-CAkey', 'ca.key', '-set_serial', String(this.#serial)],
-      ...['-days', '30', '-extfile', `${name}.ext`, '-out', `${name}.crt`],
+      'req',
+      '-keyout',
+      `${name}.key`,
+      '-out',
+      `${name}.csr`,
+      '-subj',
+      request.subject,
+      '-utf8',
+      ...newKey,
     ])
+    const issuer = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-set_serial', String(this.#serial), '-days', '30']
+    this.#openssl(['x509', '-req', '-in', `${name}.csr`, '-extfile', `${name}.ext`, '-out', `${name}.crt`, ...issuer])
     const pair = { key: this.#read(`${name}.key`), cert: this.#read(`${name}.crt`) }
     this.#cache.set(id, pair)
     return pair

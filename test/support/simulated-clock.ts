@@ -49,7 +49,8 @@ export class SimulatedClock implements Clock {
     for (let fired = 0; ; fired += 1) {
       const timer = this.#timers[0]
       if (timer === undefined || timer.dueMs > targetMs) break
-      if (fired === maxTimersPerAdvance) throw new Error(`more than ${maxTimersPerAdvance} timers in one advance(${ms})`)
+      if (fired === maxTimersPerAdvance)
+        throw new Error(`more than ${maxTimersPerAdvance} timers in one advance(${ms})`)
       this.#timers.shift()
       this.#nowMs = timer.dueMs
       timer.callback()
