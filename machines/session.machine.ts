@@ -2,6 +2,7 @@ import { Code, sessionSetup } from './session.setup.ts'
 import {
   admissionKept,
   breach,
+  connectionFailed,
   denied,
   disconnected,
   disconnectedAsTold,
@@ -145,9 +146,9 @@ export const sessionMachine = sessionSetup.createMachine({
                   { guard: 'opensReauthentication', target: 'reauthenticating' },
                   {
                     guard: 'changesMethod',
-                    actions: reauthenticationFailed(Code.BadAuthenticationMethod, 'another authentication method'),
+                    actions: connectionFailed(Code.BadAuthenticationMethod, 'another authentication method'),
                   },
-                  { actions: reauthenticationFailed(Code.ProtocolError, 'AUTH out of turn') },
+                  { actions: connectionFailed(Code.ProtocolError, 'AUTH out of turn') },
                 ],
               },
             },
@@ -183,7 +184,7 @@ export const sessionMachine = sessionSetup.createMachine({
                     onError: { actions: reauthenticationFailed(Code.NotAuthorized, 're-authentication failed') },
                   },
                   on: {
-                    'packet.auth': { actions: reauthenticationFailed(Code.ProtocolError, 'AUTH out of turn') },
+                    'packet.auth': { actions: connectionFailed(Code.ProtocolError, 'AUTH out of turn') },
                   },
                 },
                 challenged: {
@@ -192,9 +193,9 @@ export const sessionMachine = sessionSetup.createMachine({
                       { guard: 'continuesExchange', target: 'deciding' },
                       {
                         guard: 'changesMethod',
-                        actions: reauthenticationFailed(Code.BadAuthenticationMethod, 'another authentication method'),
+                        actions: connectionFailed(Code.BadAuthenticationMethod, 'another authentication method'),
                       },
-                      { actions: reauthenticationFailed(Code.ProtocolError, 'AUTH 0x18 was due') },
+                      { actions: connectionFailed(Code.ProtocolError, 'AUTH 0x18 was due') },
                     ],
                   },
                 },
@@ -230,10 +231,7 @@ export const sessionMachine = sessionSetup.createMachine({
         'packet.disconnect': [
           {
             guard: 'raisesExpiryFromZero',
-            actions: {
-              type: 'failConnection',
-              params: { reasonCode: Code.ProtocolError, reason: 'session expiry was 0 and cannot be raised' },
-            },
+            actions: connectionFailed(Code.ProtocolError, 'session expiry was 0 and cannot be raised'),
           },
           {
             guard: 'keepsWillAndOutlives',
@@ -257,7 +255,7 @@ export const sessionMachine = sessionSetup.createMachine({
         ],
         // MQTT-3.1.0-2 is the codec's to find; this answers anything that comes past it.
         'packet.connect': {
-          actions: { type: 'failConnection', params: { reasonCode: Code.ProtocolError, reason: 'a second CONNECT' } },
+          actions: connectionFailed(Code.ProtocolError, 'a second CONNECT'),
         },
         'connection.closed': dropped([], ended('connection-lost')),
         'connection.failed': dropped([disconnectedAsTold], endedAsTold('protocol-error')),

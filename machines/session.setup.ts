@@ -140,7 +140,7 @@ export const sessionSetup = setup({
 
     /** The client's fault, dealt with as any other breach of the protocol. */
     failConnection: raise((_, params: Farewell) => ({ type: 'connection.failed', ...params, silent: false })),
-    /** MQTT-4.12.1-2: a re-authentication that fails ends the connection, as any DISCONNECT of the server's does. */
+    /** MQTT-4.12.1-2: a re-authentication that fails ends the connection, as any other DISCONNECT of the server. */
     failReauthentication: raise((_, params: Farewell) => ({ type: 'session.disconnect', ...params })),
 
     emitOnline: emit(({ context }) => ({ type: 'session.online', resumed: context.resumed })),

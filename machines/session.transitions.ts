@@ -40,6 +40,8 @@ export const disconnectedAsTold = {
   type: 'disconnect',
   params: ({ event }: { event: Farewell }) => farewellOf(event),
 } as const
+export const connectionFailed = (reasonCode: FailureCode, reason: string) =>
+  ({ type: 'failConnection', params: { reasonCode, reason } }) as const
 export const reauthenticationFailed = (reasonCode: FailureCode, reason: string) =>
   ({ type: 'failReauthentication', params: { reasonCode, reason } }) as const
 export const grantKept = {

@@ -1,0 +1,184 @@
+import { initialTransition } from 'xstate'
+import { describe, expect, it } from 'vitest'
+
+import {
+  answers,
+  connectRequest,
+  effectsOf,
+  events,
+  input,
+  leavesOf,
+  modelMachine,
+  outcomeOf,
+  reach,
+  routes,
+} from './session-model.ts'
+import type { Outcome, StateName, StepName } from './session-model.ts'
+
+const states = Object.keys(routes) as StateName[]
+const live = states.filter((state) => state !== 'expired')
+const clientSteps = Object.keys(events) as (keyof typeof events)[]
+const steps = [...clientSteps, ...Object.keys(answers)] as StepName[]
+const online = live.filter((state) => state.startsWith('online'))
+const unanswered = ['authenticating.identity', 'authenticating.admission', 'enhanced-auth'] as const
+
+function rows(state: StateName): { step: StepName; outcome: Outcome }[] {
+  const snapshot = reach(state)
+  return steps.map((step) => ({ step, outcome: outcomeOf(snapshot, step) }))
+}
+
+/** Every outcome of one of these states that is not "ignored". */
+function heard(among: readonly StateName[], which: (step: StepName) => boolean = () => true): Outcome[] {
+  return among.flatMap((state) =>
+    rows(state)
+      .filter(({ step, outcome }) => which(step) && !outcome.ignored)
+      .map(({ outcome }) => outcome),
+  )
+}
+
+/** One state of the table: events with the same outcome share its lines; `:` marks changes of the context. */
+function section(state: StateName): string {
+  const said: string[] = []
+  const stepsByOutcome = new Map<string, StepName[]>()
+  for (const { step, outcome } of rows(state)) {
+    const lines = [...outcome.changes.map((change) => `: ${change}`), ...outcome.effects]
+    const key = [`-> ${outcome.leaves}`, ...lines].join('\n    ')
+    if (outcome.ignored) said.push(step)
+    else stepsByOutcome.set(key, [...(stepsByOutcome.get(key) ?? []), step])
+  }
+  return [
+    `## ${state}: ${leavesOf(reach(state).value)}`,
+    `after ${routes[state].join(' > ') || 'a connection'}`,
+    '',
+    ...[...stepsByOutcome].map(([outcome, together]) => `${together.join(' | ')}\n    ${outcome}`),
+    `${said.join(' | ')}\n    ignored, and said so`,
+    '',
+  ].join('\n')
+}
+
+describe('session machine: every state and every event', () => {
+  it('is the table in session-table.txt', async () => {
+    await expect(states.map(section).join('\n')).toMatchFileSnapshot('./session-table.txt')
+  })
+
+  it('begins in connecting with its deadline armed', () => {
+    const [snapshot, actions] = initialTransition(modelMachine, input)
+    expect([leavesOf(snapshot.value), ...effectsOf(actions)]).toEqual(['connecting', 'armConnectDeadline'])
+  })
+
+  it.each(live)('%s answers every event, or says that it ignores it', (state) => {
+    const silent = rows(state).filter(
+      ({ outcome }) => outcome.effects.length === 0 && outcome.leaves === leavesOf(reach(state).value),
+    )
+    // A will that has settled is forgotten, which only the context shows.
+    expect(silent.map(({ step }) => step)).toEqual(state === 'offline' ? ['will settled'] : [])
+  })
+
+  it('never answers an event after the end', () => {
+    const expired = reach('expired')
+    expect(rows('expired').map(({ outcome }) => [outcome.next.status, outcome.next.output])).toEqual(
+      steps.map(() => ['done', expired.context.end]),
+    )
+  })
+})
+
+describe('session machine: what the table must hold whatever its rows say', () => {
+  it('every end says why, sends what will there is and leaves the registry, last', () => {
+    const ends = heard(live).filter(({ leaves }) => leaves === 'expired')
+    expect(ends.length).toBeGreaterThan(live.length)
+    for (const { next, effects, changes } of ends) {
+      expect(effects.slice(-3)).toEqual(['cancelDeadlines', 'fireWill', 'dropSession'])
+      expect(changes.filter((change) => change.startsWith('end = '))).toEqual([`end = ${JSON.stringify(next.output)}`])
+      expect(next.output).toBe(next.context.end)
+    }
+  })
+
+  it('MQTT-3.14.0-1: the server sends no DISCONNECT before it has accepted the CONNECT', () => {
+    const sent = heard(['connecting', ...unanswered]).flatMap(({ effects }) => effects)
+    expect(sent.filter((effect) => effect.startsWith('disconnect '))).toEqual([])
+  })
+
+  it('MQTT-3.2.0-1: CONNACK comes before the stream of packets opens, once per connection', () => {
+    for (const { effects, leaves } of heard([...unanswered, ...online, 'offline'])) {
+      const order = effects.filter((effect) => effect === 'sendConnack' || effect === 'openPackets')
+      const accepted = leaves.startsWith('online') && order.length > 0
+      expect(order).toEqual(accepted ? ['sendConnack', 'openPackets'] : [])
+    }
+  })
+
+  it('MQTT-3.1.4-6: a refused CONNECT is answered once and touches no session', () => {
+    for (const { effects, leaves, next } of heard(unanswered)) {
+      if (leaves !== 'expired' || next.output?.reason === 'handed-over') continue
+      expect(effects.filter((effect) => /^(refuse |closeConnection)/.test(effect)).length).toBeLessThanOrEqual(1)
+      expect(effects.filter((effect) => /^(register|handOver|discardIncumbent|sendConnack)$/.test(effect))).toEqual([])
+    }
+  })
+
+  it('every way out of online closes the stream of packets first', () => {
+    for (const { effects, leaves } of heard(online)) {
+      const leavesOnline = !leaves.startsWith('online') || effects.includes('sendConnack')
+      const closes = effects.indexOf('closePackets')
+      expect(closes >= 0).toBe(leavesOnline)
+      const speaksBefore = effects.slice(0, Math.max(closes, 0))
+      expect(speaksBefore.filter((effect) => /^(disconnect |closeConnection|adoptConnection)/.test(effect))).toEqual([])
+    }
+  })
+
+  it('MQTT-3.14.4-3: DISCONNECT 0x00 takes the will back, and only that', () => {
+    for (const state of online) {
+      for (const step of clientSteps.filter((name) => name.startsWith('disconnect '))) {
+        const { effects, next } = outcomeOf(reach(state), step)
+        const wanted = step.startsWith('disconnect 0x00') && next.context.end?.reason !== 'protocol-error'
+        const accused = effects.some((effect) => effect.startsWith('raises '))
+        expect([state, step, effects.includes('cancelWill')]).toEqual([state, step, wanted && !accused])
+      }
+    }
+  })
+
+  it('MQTT-3.1.2-8: every other end of a connection that the session outlives releases the will', () => {
+    for (const { effects, next } of heard(online)) {
+      if (next.value !== 'offline') continue
+      expect(effects.filter((effect) => effect === 'releaseWill' || effect === 'cancelWill')).toHaveLength(1)
+    }
+  })
+
+  it('semantics 7.10: an AUTH that no state asked for is answered with 0x82 or 0x8C', () => {
+    for (const state of [...unanswered, ...online]) {
+      for (const step of clientSteps.filter((name) => name.startsWith('auth '))) {
+        const { effects, leaves } = outcomeOf(reach(state), step)
+        const asked = leaves.startsWith('authenticating') || leaves.includes('reauthenticating')
+        const answer = effects.find((effect) => /^(refuse|disconnect) \{"reasonCode":(130|140),/.test(effect))
+        expect([state, step, answer !== undefined]).toEqual([state, step, !asked])
+      }
+    }
+  })
+
+  it.each(['online', 'online, lasting', 'online.waking', 'online.throttled'] as const)(
+    'MQTT-4.12.0-7: %s: AUTH from a client that named no method is a protocol error',
+    (state) => {
+      const snapshot = reach(state)
+      const connect = connectRequest({ authenticationMethod: undefined })
+      const plain = Object.assign(reach(state), { context: { ...snapshot.context, connect } })
+      const { effects } = outcomeOf(plain, 'auth 0x19')
+      expect(effects.filter((effect) => /^(refuse|disconnect) /.test(effect))).toEqual([
+        'disconnect {"reasonCode":130,"reason":"AUTH out of turn"}',
+      ])
+    },
+  )
+
+  it('semantics 7.6: a re-authentication that does not succeed leaves the grant as it was', () => {
+    for (const step of ['denied', 'fails', 'challenged'] as const) {
+      const before = reach('online.deciding')
+      expect(outcomeOf(before, `re-authentication: ${step}`).next.context.grant).toBe(before.context.grant)
+    }
+  })
+
+  it('a refusal is the only thing that emits session.refused, with the code the client gets', () => {
+    for (const { effects } of heard(live)) {
+      const emitted = effects.find((effect) => effect.startsWith('emits {"type":"session.refused"'))
+      if (emitted === undefined) continue
+      const code = /"reasonCode":(\d+)/.exec(emitted)?.[1]
+      expect(effects.filter((effect) => effect.startsWith(`refuse {"reasonCode":${code},`))).toHaveLength(1)
+    }
+  })
+})
