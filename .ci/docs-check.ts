@@ -92,13 +92,21 @@ function checkLinks(page: string, text: string): void {
   }
 }
 
-/** Between the marks `<!-- chart: NAME -->` and `<!-- /chart -->` stands what `statemq chart` prints. */
+/** Between the marks `<!-- chart: NAME -->` (or `NAME brief`) and `<!-- /chart -->` stands what `statemq chart` prints. */
 function checkCharts(page: string, text: string): void {
   const renewed = text.replace(
-    /(<!-- chart: (\w+) -->\n)[\s\S]*?(<!-- \/chart -->)/g,
-    (_all, open: string, name: string, close: string) => {
+    /(<!-- chart: (\w+)( brief)? -->\n)[\s\S]*?(<!-- \/chart -->)/g,
+    (_all, open: string, name: string, brief: string | undefined, close: string) => {
       checked += 1
-      const { ok, output } = node('src/cli/main.ts', 'chart', '--format', 'mermaid', '--machine', name)
+      const { ok, output } = node(
+        'src/cli/main.ts',
+        'chart',
+        '--format',
+        'mermaid',
+        '--machine',
+        name,
+        ...(brief ? ['--brief'] : []),
+      )
       if (!ok) problems.push(`${page}: statemq chart --machine ${name} failed: ${output.trim()}`)
       return `${open}\`\`\`mermaid\n${output.trimEnd()}\n\`\`\`\n${close}`
     },

@@ -7,7 +7,7 @@ export interface SourceFile {
 }
 
 /** Files at the root of `src/` that every room may import, besides each other. */
-const vocabulary = ['messages', 'options', 'errors', 'hooks', 'reason-codes']
+const vocabulary = ['messages', 'options', 'errors', 'events', 'hooks', 'reason-codes']
 
 /**
  * Which rooms a room may import besides itself and the vocabulary. Packets walk to the right only
@@ -40,7 +40,7 @@ const rxjsLivesIn = [
   /^src\/session\//,
   /^src\/broker\.ts$/,
 ]
-const rxjsTypesIn = [/^src\/(hooks|options|messages)\.ts$/, /^src\/router\//]
+const rxjsTypesIn = [/^src\/(hooks|events|options|messages)\.ts$/, /^src\/router\//]
 
 function roomOf(path: string): string {
   const [top, second = ''] = path.split('/')

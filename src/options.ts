@@ -1,0 +1,272 @@
+import type { Server as HttpServer } from 'node:http'
+import { isIPv4 } from 'node:net'
+
+import type { SessionMachine } from '../machines/session.machine.ts'
+import type { Authenticator, Hooks } from './hooks.ts'
+import type { QoS } from './messages.ts'
+
+/**
+ * Every limit of the broker: its unit is in its name, its default and reason in
+ * {@link defaultLimits} and `docs/limits.md`. A listener may set its own. Infinity switches a limit
+ * off where the text does not say otherwise.
+ */
+export interface Limits {
+  /** Bytes of a whole packet before a successful CONNACK; larger ones close the connection. */
+  readonly maxPacketBytesBeforeConnect: number
+  /** Bytes of a whole packet afterwards; announced in CONNACK, larger ones get 0x95. */
+  readonly maxPacketBytes: number
+  /** QoS 1 and 2 messages unacknowledged towards one client, next to its own Receive Maximum. */
+  readonly maxInflightMessages: number
+  /** QoS 1 and 2 messages that a client may have unacknowledged towards us: the Receive Maximum announced. */
+  readonly receiveMaximumMessages: number
+  /** Messages waiting in one session's outbox, online or offline. */
+  readonly maxQueuedMessages: number
+  /** Bytes waiting in one session's outbox, online or offline. */
+  readonly maxQueuedBytes: number
+  /** Bytes handed to one socket and not yet taken by the system before its outbox holds back. */
+  readonly maxSocketBufferBytes: number
+  /** From accept to CONNACK, enhanced authentication included. */
+  readonly connectTimeoutMs: number
+  /** A re-authentication, from AUTH 0x19 to its end. */
+  readonly authTimeoutMs: number
+  /** Rounds of one enhanced authentication. */
+  readonly maxAuthRounds: number
+  /** Bytes of authentication data that one exchange may send. */
+  readonly maxAuthBytes: number
+  /** An authenticator's or decision hook's answer; late means denied. */
+  readonly decisionTimeoutMs: number
+  /** Levels of a topic name or filter. */
+  readonly maxTopicLevels: number
+  /** UTF-8 bytes of a client identifier. */
+  readonly maxClientIdBytes: number
+  /** Aliases that a client may set; announced in CONNACK. */
+  readonly topicAliasMaximum: number
+  /** Aliases that the broker sets towards one client, within the client's own maximum. */
+  readonly maxOutboundTopicAliases: number
+  /** Subscriptions of one session; one more gets 0x97. */
+  readonly maxSubscriptionsPerSession: number
+  /** User properties of one packet; more get 0x97 or end a CONNECT with it. */
+  readonly maxUserProperties: number
+  /** Connections of the broker, or of one listener where set there; one more is closed with 0x89. */
+  readonly maxConnections: number
+  /** New connections a second, over the whole broker; more get 0x9F. */
+  readonly maxConnectsPerSecond: number
+  /** Takeovers of one client identifier within ten seconds; more get 0x9F and leave the incumbent. */
+  readonly maxTakeoversPerTenSeconds: number
+  /** Sessions that outlive their connection, over the whole broker; one more gets 0x97. */
+  readonly maxOfflineSessions: number
+  /** Longest session expiry granted; told in CONNACK where it cuts. 4294967295: as asked. */
+  readonly maxSessionExpirySeconds: number
+  /** Longest keepalive granted, and the one set for clients that ask for none. 0: as asked. */
+  readonly maxKeepAliveSeconds: number
+  readonly maxRetainedMessages: number
+  readonly maxRetainedBytes: number
+  /** Retained messages given to one subscriber in one turn of the event loop. */
+  readonly maxRetainedPerTurn: number
+  /** Sessions that one publish is given to in one turn; the rest follows in the next ones, in order. */
+  readonly maxDeliveriesPerTurn: number
+  /** PUBLISH packets per second of one client; more are read later. Infinity: off. */
+  readonly maxMessagesPerSecond: number
+  /** PUBLISH packets that one client may send at once above its rate. */
+  readonly messageBurst: number
+  /** Wills published per second, over the whole broker; the others wait their turn. */
+  readonly maxWillsPerSecond: number
+  /** Deadlines that are fired in one turn. */
+  readonly maxDeadlinesPerTurn: number
+  /** WebSocket: bytes of one message, fragments together. */
+  readonly maxWebSocketMessageBytes: number
+  /** WebSocket: fragments of one message. */
+  readonly maxWebSocketFragments: number
+  /** PROXY header and TLS handshake: from accept to done. */
+  readonly handshakeTimeoutMs: number
+}
+
+export const defaultLimits: Limits = Object.freeze({
+  maxPacketBytesBeforeConnect: 65_536,
+  maxPacketBytes: 1_048_576,
+  maxInflightMessages: 20,
+  receiveMaximumMessages: 100,
+  maxQueuedMessages: 1_000,
+  maxQueuedBytes: 8_388_608,
+  maxSocketBufferBytes: 131_072,
+  connectTimeoutMs: 5_000,
+  authTimeoutMs: 10_000,
+  maxAuthRounds: 10,
+  maxAuthBytes: 65_536,
+  decisionTimeoutMs: 5_000,
+  maxTopicLevels: 128,
+  maxClientIdBytes: 256,
+  topicAliasMaximum: 10,
+  maxOutboundTopicAliases: 10,
+  maxSubscriptionsPerSession: 1_000,
+  maxUserProperties: 100,
+  maxConnections: Infinity,
+  maxConnectsPerSecond: 2_000,
+  maxTakeoversPerTenSeconds: 10,
+  maxOfflineSessions: 100_000,
+  maxSessionExpirySeconds: 4_294_967_295,
+  maxKeepAliveSeconds: 0,
+  maxRetainedMessages: 100_000,
+  maxRetainedBytes: 268_435_456,
+  maxRetainedPerTurn: 1_000,
+  maxDeliveriesPerTurn: 10_000,
+  maxMessagesPerSecond: Infinity,
+  messageBurst: 100,
+  maxWillsPerSecond: 1_000,
+  maxDeadlinesPerTurn: 1_000,
+  maxWebSocketMessageBytes: 1_048_576,
+  maxWebSocketFragments: 256,
+  handshakeTimeoutMs: 5_000,
+})
+
+/** What happens to a message for a session whose outbox is full. */
+export type OverflowPolicy = 'drop-oldest' | 'drop-newest' | 'disconnect'
+
+/** How a shared subscription chooses among its members. */
+export type SharedSubscriptionStrategy = 'round-robin' | 'sticky' | 'random' | 'least-inflight'
+
+/**
+ * All the time that the broker knows. `nowMs` is the epoch plus steady elapsed time, so a stepped
+ * wall clock moves no live deadline; after a restart deadlines continue by the wall clock.
+ */
+export interface Clock {
+  nowMs(): number
+  setTimeout(callback: () => void, delayMs: number): unknown
+  clearTimeout(timer: unknown): void
+}
+
+/** Where the broker writes its log. A pino logger fits as it is. */
+export interface Logger {
+  debug(details: object, message: string): void
+  info(details: object, message: string): void
+  warn(details: object, message: string): void
+  error(details: object, message: string): void
+  /** Where it exists and is true for `debug`, every event of the broker is logged. */
+  isLevelEnabled?(level: string): boolean
+}
+
+/** What every kind of listener takes. */
+export interface CommonListenerOptions {
+  /** Shown in events, logs and `$Listener`. Default: the transport and the address. */
+  readonly name?: string
+  /** On top of the broker's limits. */
+  readonly limits?: Partial<Limits>
+  /** Called instead of the broker's own hook of the same name. */
+  readonly hooks?: Hooks
+  /** Instead of the broker's. */
+  readonly authenticators?: readonly Authenticator[]
+  /** Instead of the broker's. */
+  readonly allowAnonymous?: boolean
+}
+
+export interface AddressOptions {
+  /** Default 1883 (tcp), 8883 (tls), 8083 (ws), 8084 (wss). 0 takes a free port. */
+  readonly port?: number
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** Connections that the system keeps waiting. Default 1024. */
+  readonly backlog?: number
+  /** Expect a PROXY protocol header (version 1 or 2) from these peers, and from them only. */
+  readonly proxyProtocol?: ProxyProtocolOptions
+}
+
+export interface ProxyProtocolOptions {
+  /** Addresses or CIDR ranges. A trusted peer must send the header, any other must not. */
+  readonly trustedAddresses: readonly string[]
+}
+
+export interface TlsOptions {
+  /** PEM. */
+  readonly key: string | Buffer
+  /** PEM, with its chain. */
+  readonly cert: string | Buffer
+  /** PEM: authorities for client certificates. */
+  readonly ca?: string | Buffer
+  /** Ask clients for a certificate. Default: whether `ca` is given. */
+  readonly requestCert?: boolean
+  /** Close connections without a valid client certificate. Default: `requestCert`. */
+  readonly rejectUnauthorized?: boolean
+  /** Default `TLSv1.2`. */
+  readonly minVersion?: 'TLSv1.2' | 'TLSv1.3'
+  /** Other certificates by server name (SNI); `*.example.org` stands for one label. */
+  readonly serverNames?: Readonly<Record<string, { readonly key: string | Buffer; readonly cert: string | Buffer }>>
+}
+
+export interface WebSocketOptions {
+  /** Default `/mqtt`; `*` takes any path. */
+  readonly path?: string
+  /** Origins that browsers may come from, exact; others get 403. Default: no check, since brokers serve many sites. */
+  readonly origins?: readonly string[]
+}
+
+export interface TcpListenerOptions extends CommonListenerOptions, AddressOptions {
+  readonly transport: 'tcp'
+}
+export interface TlsListenerOptions extends CommonListenerOptions, AddressOptions, TlsOptions {
+  readonly transport: 'tls'
+}
+export interface WsListenerOptions extends CommonListenerOptions, AddressOptions, WebSocketOptions {
+  readonly transport: 'ws'
+  /** Serve upgrades of this server instead of opening a port; closing the listener leaves it open. */
+  readonly server?: HttpServer
+}
+export interface WssListenerOptions extends CommonListenerOptions, AddressOptions, TlsOptions, WebSocketOptions {
+  readonly transport: 'wss'
+}
+export interface UnixListenerOptions extends CommonListenerOptions {
+  readonly transport: 'unix'
+  readonly path: string
+  /** File mode of the socket. Default 0o600. */
+  readonly mode?: number
+}
+
+/**
+ * Whether other machines could connect to it: it has an address, and not a loopback one. A name
+ * other than `localhost` counts as reachable, since what it resolves to may change.
+ */
+export function reachesOtherMachines(listener: { readonly transport: string; readonly host?: string | undefined }): boolean {
+  if (listener.transport === 'unix' || listener.host === undefined) return false
+  const host = listener.host.toLowerCase().replace(/^::ffff:(?=[\d.]+$)/, '')
+  if (host === 'localhost' || host === '::1') return false
+  return !(isIPv4(host) && host.startsWith('127.'))
+}
+
+export type ListenerOptions = TcpListenerOptions | TlsListenerOptions | WsListenerOptions | WssListenerOptions | UnixListenerOptions
+
+/** Everything that `createBroker` takes; all of it optional. */
+export interface BrokerOptions {
+  /** Default {@link defaultLimits}. */
+  readonly limits?: Partial<Limits>
+  /** Asked in order; the first verdict stands. Default: none, see `allowAnonymous`. */
+  readonly authenticators?: readonly Authenticator[]
+  /**
+   * Let clients in that no authenticator decided on. Default: true without authenticators, false
+   * with some. A listener that other machines can reach refuses to open without authenticators
+   * unless this is set to true explicitly.
+   */
+  readonly allowAnonymous?: boolean
+  readonly hooks?: Hooks
+  /** The session machine with implementations of your own: `sessionMachine.provide({ … })`. */
+  readonly machine?: SessionMachine
+  /** Default `drop-oldest`. */
+  readonly overflowPolicy?: OverflowPolicy
+  /** Default `round-robin`. */
+  readonly sharedSubscriptionStrategy?: SharedSubscriptionStrategy
+  /** Answer to Request Response Information; default: none is sent. */
+  readonly responseInformation?: string
+  /** Highest QoS offered. Default 2. */
+  readonly maximumQoS?: QoS
+  /** Default true. */
+  readonly retainAvailable?: boolean
+  /** Default true. */
+  readonly wildcardSubscriptionAvailable?: boolean
+  /** Default true. */
+  readonly subscriptionIdentifiersAvailable?: boolean
+  /** Default true. */
+  readonly sharedSubscriptionAvailable?: boolean
+  /** Time and timers. Default: the system's. */
+  readonly clock?: Clock
+  /** Default: silent. */
+  readonly logger?: Logger
+}
+
