@@ -224,14 +224,22 @@ export interface UnixListenerOptions extends CommonListenerOptions {
  * Whether other machines could connect to it: it has an address, and not a loopback one. A name
  * other than `localhost` counts as reachable, since what it resolves to may change.
  */
-export function reachesOtherMachines(listener: { readonly transport: string; readonly host?: string | undefined }): boolean {
+export function reachesOtherMachines(listener: {
+  readonly transport: string
+  readonly host?: string | undefined
+}): boolean {
   if (listener.transport === 'unix' || listener.host === undefined) return false
   const host = listener.host.toLowerCase().replace(/^::ffff:(?=[\d.]+$)/, '')
   if (host === 'localhost' || host === '::1') return false
   return !(isIPv4(host) && host.startsWith('127.'))
 }
 
-export type ListenerOptions = TcpListenerOptions | TlsListenerOptions | WsListenerOptions | WssListenerOptions | UnixListenerOptions
+export type ListenerOptions =
+  | TcpListenerOptions
+  | TlsListenerOptions
+  | WsListenerOptions
+  | WssListenerOptions
+  | UnixListenerOptions
 
 /** Everything that `createBroker` takes; all of it optional. */
 export interface BrokerOptions {
@@ -269,4 +277,3 @@ export interface BrokerOptions {
   /** Default: silent. */
   readonly logger?: Logger
 }
-

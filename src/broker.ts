@@ -1,0 +1,378 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { Observable } from 'rxjs'
+import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
+
+import { brokerMachine, type DrainInput } from '../machines/broker.machine.ts'
+import { sessionMachine, type SessionMachine } from '../machines/session.machine.ts'
+import { StreamConnection } from './codec/connection.ts'
+import { FlushQueue } from './codec/writer.ts'
+import { StatemqError } from './errors.ts'
+import type { BrokerEvent } from './events.ts'
+import { Publication, type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
+import { openListener, type ListenContext, type Listener } from './net/listen.ts'
+export type { Listener }
+import { describeStream } from './net/stream-info.ts'
+import { EventBus } from './observe/event-bus.ts'
+import { GuardedObservable } from './observe/guarded.ts'
+import { observeMessages } from './observe/message-tap.ts'
+import {
+  defaultLimits,
+  type BrokerOptions,
+  type Clock,
+  type CommonListenerOptions,
+  type Limits,
+  type ListenerOptions,
+  type Logger,
+} from './options.ts'
+import { ReasonCode } from './reason-codes.ts'
+import { Router } from './router/router.ts'
+import { isTopicFilter } from './router/topics.ts'
+import type { Connection } from './session/connection.ts'
+import type { SessionCore, SessionPolicy } from './session/core.ts'
+import { Deadlines } from './session/deadlines.ts'
+import { withTimeout } from './session/decide.ts'
+import { deliverSafely } from './session/deliver.ts'
+import { implement } from './session/implementations.ts'
+import { Keepalive } from './session/keepalive.ts'
+import { checkedTopic, LocalClient, type ClientOptions } from './session/local-client.ts'
+import { RateLimit } from './session/rate-limit.ts'
+import { Registry } from './session/registry.ts'
+import { Session } from './session/session.ts'
+import { BrokerSessions } from './session/sessions.ts'
+import { Wills } from './session/wills.ts'
+
+/** Epoch at the start of the process plus steady time since: a stepped wall clock moves no deadline. */
+const systemClock: Clock = {
+  nowMs: () => performance.timeOrigin + performance.now(),
+  setTimeout: (callback, delayMs) => setTimeout(callback, delayMs),
+  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout | undefined),
+}
+
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
+
+/** File descriptors that are not for connections: the store, the listeners, the log. */
+const RESERVED_FILES = 64
+
+/** A running broker. Made by {@link createBroker}. */
+export interface Broker {
+  readonly state: 'starting' | 'running' | 'draining' | 'stopped'
+  /** The session machine in use, with all its implementations. */
+  readonly machine: SessionMachine
+  readonly sessions: BrokerSessions
+  /** Everything that happens; see docs/hooks.md for how observers are run. */
+  readonly events$: Observable<BrokerEvent>
+  readonly limits: Limits
+  /**
+   * Opens a listener. Rejects with SMQ_LISTEN_UNPROTECTED, SMQ_LISTEN_FAILED, SMQ_TLS_INVALID,
+   * SMQ_OPTION_INVALID or SMQ_BROKER_CLOSED.
+   */
+  listen(options: ListenerOptions): Promise<Listener>
+  /** Serves MQTT on any byte stream. `info` states what cannot be read off the stream. */
+  attach(stream: Duplex, info?: Partial<ConnectionInfo>): void
+  /** Live messages of a filter, every one of them once, at the end of the turn they came in. Throws SMQ_FILTER_INVALID. */
+  messages(filter: string): Observable<Message>
+  /** Publishes as the broker itself; resolves with how many sessions it was given to. Rejects with SMQ_TOPIC_INVALID. */
+  publish(message: MessageInput): Promise<number>
+  /** Connects a client inside this process. Rejects with SMQ_CLIENT_REFUSED. */
+  client(options?: ClientOptions): Promise<LocalClient>
+  /**
+   * Drains and stops: no new connections, DISCONNECT 0x8B to MQTT 5 clients, wills by the rules.
+   * What has not ended after `drainTimeoutMs` (default 5000) is cut. May be called twice.
+   */
+  close(options?: { readonly drainTimeoutMs?: number }): Promise<void>
+}
+
+/** Makes a broker. Nothing is listened on yet. Throws SMQ_OPTION_INVALID and SMQ_MACHINE_INVALID. */
+export function createBroker(options: BrokerOptions = {}): Broker {
+  return new Engine(options)
+}
+
+class Engine implements Broker {
+  readonly sessions: BrokerSessions
+  readonly limits: Limits
+  readonly events$: Observable<BrokerEvent>
+  readonly #options: BrokerOptions
+  readonly #core: SessionCore
+  readonly #events: EventBus
+  readonly #logger: Logger
+  readonly #clock: Clock
+  readonly #flushes = new FlushQueue()
+  readonly #wills: Wills
+  readonly #actor: ActorRefFrom<typeof brokerMachine>
+  readonly #listeners = new Set<Listener>()
+  readonly #streams = new Set<Duplex>()
+  readonly #connects: RateLimit
+  #sessionCount = 0
+  state: Broker['state'] = 'starting'
+
+  constructor(options: BrokerOptions) {
+    this.#options = options
+    this.limits = mergeLimits(withFileLimit(defaultLimits), options.limits)
+    this.#clock = options.clock ?? systemClock
+    this.#logger = options.logger ?? silent
+    this.#events = new EventBus(this.#clock, this.#logger)
+    this.events$ = this.#events.events$
+    this.#connects = new RateLimit(this.#clock, this.limits.maxConnectsPerSecond, this.limits.maxConnectsPerSecond)
+    this.#core = this.#makeCore()
+    this.#wills = new Wills(this.#core)
+    this.#core.machine = implement(options.machine ?? sessionMachine, this.#core, this.#wills)
+    this.sessions = new BrokerSessions(this.#core.registry)
+    this.#actor = createActor(
+      brokerMachine.provide({ actors: { drain: fromPromise<void, DrainInput>(({ input }) => this.#drain(input)) } }),
+    )
+    this.#actor.subscribe({
+      next: ({ value }) => {
+        if (value === this.state) return
+        this.state = value as Broker['state']
+        this.#events.emit({ type: 'broker.state', state: this.state })
+      },
+      error: (error) => this.#logger.error({ error }, 'the broker actor failed'),
+    })
+    this.#actor.start()
+  }
+
+  get machine(): SessionMachine {
+    return this.#core.machine
+  }
+
+  #makeCore(): SessionCore {
+    const { limits } = this
+    const options = this.#options
+    const onError = (error: unknown): void => this.#logger.error({ error }, 'a deadline failed')
+    return {
+      clock: this.#clock,
+      deadlines: new Deadlines(this.#clock, limits.maxDeadlinesPerTurn, onError),
+      keepalive: new Keepalive(this.#clock),
+      registry: new Registry(),
+      router: new Router({
+        limits,
+        strategy: options.sharedSubscriptionStrategy ?? 'round-robin',
+        clock: this.#clock,
+        events: this.#events,
+        deliver: deliverSafely(this.#events, this.#logger),
+      }),
+      events: this.#events,
+      logger: this.#logger,
+      features: {
+        maximumQoS: options.maximumQoS ?? 2,
+        retainAvailable: options.retainAvailable ?? true,
+        wildcardSubscriptionAvailable: options.wildcardSubscriptionAvailable ?? true,
+        subscriptionIdentifiersAvailable: options.subscriptionIdentifiersAvailable ?? true,
+        sharedSubscriptionAvailable: options.sharedSubscriptionAvailable ?? true,
+        responseInformation: options.responseInformation,
+        overflowPolicy: options.overflowPolicy ?? 'drop-oldest',
+      },
+      limits,
+      wills: new RateLimit(this.#clock, limits.maxWillsPerSecond, limits.maxWillsPerSecond),
+      machine: sessionMachine,
+    }
+  }
+
+  async listen(options: ListenerOptions): Promise<Listener> {
+    this.#assertOpen()
+    const policy = this.#policy(options)
+    if (
+      isExposed(options) &&
+      policy.authenticators.length === 0 &&
+      (options.allowAnonymous ?? this.#options.allowAnonymous) !== true
+    ) {
+      throw new StatemqError(
+        'SMQ_LISTEN_UNPROTECTED',
+        `${options.transport} on ${'host' in options ? options.host : 'a server'}`,
+      )
+    }
+    const context: ListenContext = {
+      limits: policy.limits,
+      logger: this.#logger,
+      clock: this.#clock,
+      admit: () =>
+        this.state !== 'draining' && this.state !== 'stopped' && this.#connections < this.limits.maxConnections * 1.1,
+      accept: (stream, info) => this.#serve(stream, info, policy, () => listener),
+      refused: (connection, reason) => this.#events.emit({ type: 'connection.refused', connection, reason }),
+    }
+    let listener: Listener | undefined = undefined
+    const opened = await openListener(options, context)
+    listener = opened
+    this.#listeners.add(opened)
+    this.#actor.send({ type: 'broker.ready' })
+    this.#logger.info({ listener: opened.name, transport: opened.transport, address: opened.address }, 'listening')
+    this.#events.emit({ type: 'listener.opened', listener: opened.name, transport: opened.transport })
+    return opened
+  }
+
+  attach(stream: Duplex, info: Partial<ConnectionInfo> = {}): void {
+    this.#assertOpen()
+    this.#actor.send({ type: 'broker.ready' })
+    this.#serve(stream, describeStream(stream, info), this.#policy({}), () => undefined)
+  }
+
+  get #connections(): number {
+    return this.#core.registry.hosts.size - this.#core.registry.offline
+  }
+
+  #serve(stream: Duplex, info: ConnectionInfo, policy: SessionPolicy, listener: () => Listener | undefined): void {
+    this.#streams.add(stream)
+    stream.once('close', () => this.#streams.delete(stream))
+    const { onConnection } = policy.hooks
+    const start = (): void => {
+      const context = { clock: this.#clock, flushes: this.#flushes, ticker: this.#core.keepalive }
+      const connection = new StreamConnection(stream, info, policy.limits, context)
+      this.#open(connection, policy, (listener()?.connections ?? 0) > policy.limits.maxConnections)
+    }
+    if (!onConnection) return start()
+    stream.on('error', () => {})
+    const refuse = (reason: string): void => {
+      this.#events.emit({ type: 'connection.refused', connection: info, reason })
+      stream.destroy()
+    }
+    withTimeout(this.#clock, policy.limits.decisionTimeoutMs, 'onConnection', (async () => onConnection(info))()).then(
+      (verdict) =>
+        verdict?.type === 'next' && !stream.destroyed
+          ? start()
+          : refuse(verdict?.type === 'deny' ? verdict.reason : 'no verdict'),
+      (error: unknown) => {
+        this.#events.emit({ type: 'hook.failed', hook: 'onConnection', clientId: '', error })
+        refuse('the decision failed')
+      },
+    )
+  }
+
+  #open(connection: Connection, policy: SessionPolicy, listenerIsFull: boolean): Session {
+    const session = new Session(`s${++this.#sessionCount}`, connection, policy, this.#core)
+    // Told in CONNACK, once there is a CONNECT to answer (threat 53).
+    if (listenerIsFull || this.#connections > this.limits.maxConnections) session.overload = ReasonCode.ServerBusy
+    else if (!this.#connects.take()) session.overload = ReasonCode.ConnectionRateExceeded
+    session.start()
+    return session
+  }
+
+  messages(filter: string): Observable<Message> {
+    if (!isTopicFilter(filter, Infinity) || filter.startsWith('$share/'))
+      throw new StatemqError('SMQ_FILTER_INVALID', filter)
+    return this.#guard(observeMessages(this.#core.router, this.#events, filter))
+  }
+
+  readonly #guard = <T>(observable: Observable<T>): Observable<T> =>
+    new GuardedObservable(observable, (error) =>
+      this.#logger.error({ error }, 'an observer of messages failed and was unsubscribed'),
+    )
+
+  async publish(message: MessageInput): Promise<number> {
+    this.#assertOpen()
+    const payload = Buffer.from(message.payload ?? '')
+    const qos = message.qos ?? 0
+    const publication = new Publication(
+      checkedTopic(message.topic),
+      qos,
+      message.retain ?? false,
+      false,
+      0,
+      payload,
+      0,
+      payload.length,
+    )
+    publication.properties = message.properties
+    const expiry = message.properties?.messageExpiryIntervalSeconds
+    if (expiry !== undefined) publication.expiresAtMs = this.#clock.nowMs() + expiry * 1000
+    await this.#core.router.publish(publication)
+    return publication.reached
+  }
+
+  async client(options: ClientOptions = {}): Promise<LocalClient> {
+    this.#assertOpen()
+    this.#actor.send({ type: 'broker.ready' })
+    const none = {
+      remoteAddress: undefined,
+      remotePort: undefined,
+      localPort: undefined,
+      proxyAddress: undefined,
+      tls: undefined,
+    }
+    const client = new LocalClient({ listener: 'in-process', transport: 'memory', ...none }, this.#guard)
+    this.#open(client.connection, this.#policy({}), false)
+    await client.connect(options.clientId === undefined ? { ...options, clientId: `local-${randomUUID()}` } : options)
+    return client
+  }
+
+  async close({ drainTimeoutMs = 5_000 }: { readonly drainTimeoutMs?: number } = {}): Promise<void> {
+    const stopped = new Promise<void>((resolve) => {
+      this.#actor.subscribe({ complete: resolve })
+    })
+    this.#actor.send({ type: 'broker.close', drainTimeoutMs })
+    await stopped
+  }
+
+  async #drain({ drainTimeoutMs }: DrainInput): Promise<void> {
+    const { registry, deadlines, keepalive } = this.#core
+    for (const listener of this.#listeners) {
+      this.#events.emit({ type: 'listener.closed', listener: listener.name, transport: listener.transport })
+    }
+    const closed = Promise.all([...this.#listeners].map((listener) => listener.close()))
+    let count = 0
+    for (const session of [...registry.hosts.values()]) {
+      session.send({ type: 'broker.drain' })
+      if (++count % 1_000 === 0) await nextTurn()
+    }
+    const ended = Promise.all([closed, this.#wills.whenSettled(), this.#streamsEnd()])
+    await withTimeout(this.#clock, drainTimeoutMs, 'draining', ended).catch(() => {
+      for (const stream of this.#streams) stream.destroy()
+    })
+    deadlines.close()
+    keepalive.close()
+    this.#events.close()
+  }
+
+  #streamsEnd(): Promise<unknown> {
+    return Promise.all([...this.#streams].map((stream) => new Promise((resolve) => stream.once('close', resolve))))
+  }
+
+  #policy(options: CommonListenerOptions): SessionPolicy {
+    const authenticators = options.authenticators ?? this.#options.authenticators ?? []
+    return {
+      limits: mergeLimits(this.limits, options.limits),
+      hooks: { ...this.#options.hooks, ...options.hooks },
+      authenticators,
+      allowAnonymous: options.allowAnonymous ?? this.#options.allowAnonymous ?? authenticators.length === 0,
+    }
+  }
+
+  #assertOpen(): void {
+    if (this.state === 'draining' || this.state === 'stopped') throw new StatemqError('SMQ_BROKER_CLOSED')
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
+
+function mergeLimits(base: Limits, changes: Partial<Limits> | undefined): Limits {
+  for (const [name, value] of Object.entries(changes ?? {})) {
+    if (!(name in base)) throw new StatemqError('SMQ_OPTION_INVALID', `there is no limit ${JSON.stringify(name)}`)
+    if (typeof value !== 'number' || Number.isNaN(value) || value < 0)
+      throw new StatemqError('SMQ_OPTION_INVALID', `limits.${name}`)
+  }
+  return Object.freeze({ ...base, ...changes })
+}
+
+/** As many connections as the system gives file descriptors for, where it says so. */
+function withFileLimit(limits: Limits): Limits {
+  try {
+    const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+    if (line) return { ...limits, maxConnections: Math.max(1, Number(line[1]) - RESERVED_FILES) }
+  } catch {
+    // Another system: accept pauses when the descriptors run out (threat 59).
+  }
+  return limits
+}
+
+/** Whether other machines can reach it. A server that an embedder brings is the embedder's to protect. */
+function isExposed(options: ListenerOptions): boolean {
+  if (options.transport === 'unix' || ('server' in options && options.server)) return false
+  const host = options.host ?? '127.0.0.1'
+  if (host === 'localhost') return false
+  if (isIP(host) === 4) return !host.startsWith('127.')
+  return host !== '::1'
+}

@@ -1,0 +1,77 @@
+import type { ReasonCode } from './reason-codes.ts'
+
+/**
+ * Every error that the broker's API, its command line or its configuration raises, by code. The
+ * texts are the first sentence of the message; `docs/errors.md` explains each code, and a test
+ * holds the page and this table equal.
+ */
+export const errorTable = {
+  SMQ_OPTION_INVALID: 'An option has a value that the broker cannot use',
+  SMQ_CONFIG_INVALID: 'The configuration file is not valid',
+  SMQ_CONFIG_UNREADABLE: 'The configuration file could not be read',
+  SMQ_LISTEN_FAILED: 'The listener could not be opened',
+  SMQ_LISTEN_UNPROTECTED: 'A listener reachable from other machines needs an authenticator or allowAnonymous',
+  SMQ_TLS_INVALID: 'The TLS key, certificate or authority could not be used',
+  SMQ_BROKER_CLOSED: 'The broker is draining or closed',
+  SMQ_TOPIC_INVALID: 'The topic name is not valid',
+  SMQ_FILTER_INVALID: 'The topic filter is not valid',
+  SMQ_MESSAGE_INVALID: 'The message is not valid',
+  SMQ_CLIENT_REFUSED: 'The broker refused the in-process client',
+  SMQ_CLIENT_CLOSED: 'The in-process client is not connected',
+  SMQ_SUBSCRIBE_REFUSED: 'The broker refused the subscription',
+  SMQ_PUBLISH_REFUSED: 'The broker refused the message',
+  SMQ_SESSION_UNKNOWN: 'No session has this client identifier',
+  SMQ_HOOK_TIMEOUT: 'A decision hook did not answer in time',
+  SMQ_MACHINE_INVALID: 'The machine given does not have the states of a session machine',
+  SMQ_USAGE: 'The command line is not valid',
+} as const
+
+/** The code of a {@link StatemqError}. */
+export type ErrorCode = keyof typeof errorTable
+
+/** Where in a configuration file an error lies: both counted from 1. */
+export interface ErrorPosition {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+}
+
+/** The one error class that the broker throws at its callers: compare `code`, not the message. */
+export class StatemqError extends Error {
+  override readonly name = 'StatemqError'
+  readonly code: ErrorCode
+  /** The MQTT reason code behind a refusal, where one exists. */
+  readonly reasonCode: ReasonCode | undefined
+  readonly position: ErrorPosition | undefined
+
+  constructor(
+    code: ErrorCode,
+    detail?: string,
+    options: { cause?: unknown; reasonCode?: ReasonCode; position?: ErrorPosition } = {},
+  ) {
+    super(
+      detail ? `${errorTable[code]}: ${detail}` : errorTable[code],
+      options.cause === undefined ? {} : { cause: options.cause },
+    )
+    this.code = code
+    this.reasonCode = options.reasonCode
+    this.position = options.position
+  }
+}
+
+/**
+ * What a peer did wrong on the wire, with the reason code that the specification assigns to it.
+ * It ends one connection and is never thrown at an embedder. `silent` asks for a close without any
+ * packet (a first packet that is not CONNECT, MQTT-3.1.0-1).
+ */
+export class ProtocolError extends Error {
+  override readonly name = 'ProtocolError'
+  readonly reasonCode: ReasonCode
+  readonly silent: boolean
+
+  constructor(reasonCode: ReasonCode, reason: string, silent = false) {
+    super(reason)
+    this.reasonCode = reasonCode
+    this.silent = silent
+  }
+}

@@ -1,0 +1,104 @@
+import type { Grant } from './hooks.ts'
+import type { ConnectionInfo, ProtocolVersion, QoS, Transport } from './messages.ts'
+import type { ReasonCode } from './reason-codes.ts'
+
+/** Top-level states of a session machine. */
+export type SessionState = 'connecting' | 'authenticating' | 'enhanced-auth' | 'online' | 'offline' | 'expired'
+
+/** Why a message did not reach a subscriber. */
+export type DropReason =
+  /** The outbox was full and its policy gave this message up. */
+  | 'queue-full'
+  /** Its expiry interval passed before delivery (MQTT-3.3.2-5). */
+  | 'expired'
+  /** Larger than the client's Maximum Packet Size (MQTT-3.1.2-25). */
+  | 'too-large'
+  /** QoS 0 for a session without a connection. */
+  | 'offline'
+  /** A hook or a permission refused it. */
+  | 'denied'
+  /** The retained store is full; live subscribers still got it. */
+  | 'retained-full'
+  /** A slow in-process observer of `broker.messages`. */
+  | 'observer-slow'
+  /** The session ended with messages waiting. */
+  | 'session-ended'
+
+interface OfSession {
+  readonly sessionId: string
+  /** Empty before CONNECT. */
+  readonly clientId: string
+}
+
+/**
+ * Everything that happens in a broker, as one typed stream (`broker.events$`). Events carry no
+ * payloads and no secrets. `atMs` is broker time.
+ */
+export type BrokerEvent = { readonly atMs: number } & (
+  | { readonly type: 'broker.state'; readonly state: 'starting' | 'running' | 'draining' | 'stopped' }
+  | { readonly type: 'listener.opened' | 'listener.closed'; readonly listener: string; readonly transport: Transport }
+  | ({ readonly type: 'connection.opened'; readonly connection: ConnectionInfo } & OfSession)
+  | { readonly type: 'connection.refused'; readonly connection: ConnectionInfo; readonly reason: string }
+  | ({
+      readonly type: 'session.transition'
+      readonly from: SessionState
+      readonly to: SessionState
+      /** The event that caused it, or empty for the first. */
+      readonly cause: string
+    } & OfSession)
+  | ({
+      readonly type: 'session.online'
+      readonly resumed: boolean
+      readonly grant: Grant
+      readonly protocolVersion: ProtocolVersion
+      readonly connection: ConnectionInfo
+    } & OfSession)
+  | ({ readonly type: 'session.offline'; readonly cause: string } & OfSession)
+  | ({
+      readonly type: 'session.expired'
+      readonly reason: string
+      readonly reasonCode: ReasonCode | undefined
+    } & OfSession)
+  | ({ readonly type: 'session.refused'; readonly reasonCode: ReasonCode; readonly reason: string } & OfSession)
+  | ({ readonly type: 'session.taken-over' } & OfSession)
+  | ({ readonly type: 'session.reauthenticated'; readonly grant: Grant } & OfSession)
+  | ({ readonly type: 'session.ignored'; readonly event: string; readonly state: SessionState } & OfSession)
+  /** An implementation or a handler threw: this session ended, nobody else noticed. */
+  | ({ readonly type: 'session.failed'; readonly error: unknown } & OfSession)
+  | ({ readonly type: 'subscription.added'; readonly filter: string; readonly qos: QoS } & OfSession)
+  | ({ readonly type: 'subscription.removed'; readonly filter: string } & OfSession)
+  | {
+      readonly type: 'message.published'
+      readonly clientId: string
+      readonly topic: string
+      readonly qos: QoS
+      readonly retain: boolean
+      readonly payloadBytes: number
+      /** Sessions that it was given to. */
+      readonly reached: number
+    }
+  | { readonly type: 'message.acknowledged'; readonly clientId: string; readonly topic: string; readonly qos: QoS }
+  | {
+      readonly type: 'message.dropped'
+      readonly clientId: string
+      readonly topic: string
+      readonly qos: QoS
+      readonly reason: DropReason
+    }
+  | ({ readonly type: 'will.armed' | 'will.published' | 'will.cancelled'; readonly topic: string } & OfSession)
+  | ({ readonly type: 'will.delayed'; readonly topic: string; readonly dueAtMs: number } & OfSession)
+  | ({ readonly type: 'will.withheld'; readonly topic: string; readonly reason: string } & OfSession)
+  | { readonly type: 'hook.failed'; readonly hook: string; readonly clientId: string; readonly error: unknown }
+)
+
+type WithoutTime<E> = E extends unknown ? Omit<E, 'atMs'> : never
+
+/** An event before the broker has put the time on it. */
+export type BrokerEventInput = WithoutTime<BrokerEvent>
+
+/** Where the rooms report what happens. */
+export interface EventSink {
+  /** False while nobody looks: frequent events are then not even made. */
+  readonly observed: boolean
+  emit(event: BrokerEventInput): void
+}

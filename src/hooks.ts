@@ -1,0 +1,188 @@
+import type {
+  ConnectionInfo,
+  Message,
+  MessageInput,
+  MessageProperties,
+  ProtocolVersion,
+  QoS,
+  SubscriptionRequest,
+  UserProperties,
+} from './messages.ts'
+import type { ReasonCode } from './reason-codes.ts'
+
+/**
+ * Who a session is, decided once per CONNECT by an authenticator and changed by the server only.
+ * It carries no secret, is frozen, and lives in the session machine's context.
+ */
+export interface Grant {
+  /** Undefined: anonymous. */
+  readonly principal: string | undefined
+  readonly roles: readonly string[]
+  /** Name of the authenticator that decided. */
+  readonly authenticator: string
+  /** The MQTT 5 authentication method, where one was used. */
+  readonly method: string | undefined
+  /** Broker time, milliseconds since the epoch. */
+  readonly authenticatedAtMs: number
+}
+
+/** Accepts the client. What is left out keeps its default. */
+export interface Allow {
+  readonly type: 'allow'
+  /** Default: the user name, if one was sent. */
+  readonly principal?: string
+  /** Default: none. */
+  readonly roles?: readonly string[]
+  /** Sent with the CONNACK, or with AUTH 0x00 after a re-authentication (MQTT 5). */
+  readonly authenticationData?: Uint8Array
+}
+
+/** Refuses: the code goes to an MQTT 5 client as it is, to older ones as the nearest return code. */
+export interface Deny {
+  readonly type: 'deny'
+  readonly reasonCode: ReasonCode
+  /** For the operator's log and, where the client wants problem information, for the client. */
+  readonly reason: string
+  /** With 0x9C or 0x9D: where to go instead. */
+  readonly serverReference?: string
+}
+
+/** Has no opinion: the next one in the chain decides. */
+export interface Next {
+  readonly type: 'next'
+}
+
+/** Asks for another round of the exchange: sends AUTH 0x18 with this data. */
+export interface Challenge {
+  readonly type: 'challenge'
+  readonly authenticationData?: Uint8Array
+}
+
+/** What an authenticator answers. */
+export type Verdict = Allow | Deny | Next | Challenge
+
+export function allow(details: Omit<Allow, 'type'> = {}): Allow {
+  return { type: 'allow', ...details }
+}
+
+export function deny(reasonCode: ReasonCode, reason: string, serverReference?: string): Deny {
+  return serverReference === undefined
+    ? { type: 'deny', reasonCode, reason }
+    : { type: 'deny', reasonCode, reason, serverReference }
+}
+
+export function next(): Next {
+  return { type: 'next' }
+}
+
+export function challenge(authenticationData?: Uint8Array): Challenge {
+  return authenticationData ? { type: 'challenge', authenticationData } : { type: 'challenge' }
+}
+
+/** What a client says of itself in CONNECT, without its secrets: safe to log, store and show. */
+export interface ConnectRequest {
+  readonly clientId: string
+  readonly protocolVersion: ProtocolVersion
+  readonly username: string | undefined
+  readonly cleanStart: boolean
+  readonly keepAliveSeconds: number
+  readonly sessionExpiryIntervalSeconds: number
+  readonly authenticationMethod: string | undefined
+  readonly userProperties: UserProperties
+  readonly connection: ConnectionInfo
+}
+
+/** What an authenticator gets. `password` and `authenticationData` are its to read, not to keep. */
+export interface AuthenticationRequest extends ConnectRequest {
+  readonly password: Buffer | undefined
+  /** Data of the CONNECT or of the last AUTH packet. */
+  readonly authenticationData: Buffer | undefined
+  /** 0 for the CONNECT (or the AUTH 0x19 that opens a re-authentication), then one more per round. */
+  readonly round: number
+  /** True when an online client authenticates again; `grant` is then the one it has. */
+  readonly reauthentication: boolean
+  readonly grant: Grant | undefined
+  /** Scratch space of this exchange: the same object in every round, gone with the exchange. */
+  readonly exchange: Map<string, unknown>
+  /** Aborted when the connection or the time limit ends first. */
+  readonly signal: AbortSignal
+}
+
+/**
+ * Decides who a client is. Authenticators are asked in order; the first verdict that is not
+ * {@link next} stands, and when all abstain the client is refused with 0x87.
+ */
+export interface Authenticator {
+  /** Shown in grants, events and logs. */
+  readonly name: string
+  /** MQTT 5 authentication methods that it speaks. Default: none, it is asked about CONNECTs without a method. */
+  readonly methods?: readonly string[]
+  authenticate(request: AuthenticationRequest): Verdict | Promise<Verdict>
+}
+
+/** The session that a hook is called for. */
+export interface HookClient {
+  readonly clientId: string
+  readonly sessionId: string
+  readonly protocolVersion: ProtocolVersion
+  readonly grant: Grant
+  readonly connection: ConnectionInfo
+}
+
+/** A message that a hook decides on. */
+export interface PublishRequest {
+  readonly message: Message
+  /** Also called for wills, with the session's own grant. */
+  readonly will: boolean
+}
+
+/** Lets a publish, delivery or subscription pass, changed where fields are given. */
+export interface AllowMessage {
+  readonly type: 'allow'
+  readonly topic?: string
+  readonly payload?: Uint8Array
+  readonly properties?: Readonly<MessageProperties>
+}
+
+export interface AllowSubscription {
+  readonly type: 'allow'
+  /** Replaces the filter that is subscribed; the client goes on using its own. */
+  readonly filter?: string
+  /** Caps the granted QoS. */
+  readonly qos?: QoS
+}
+
+/**
+ * The points at which an embedder takes part, in the order of a session's life. Decision hooks are
+ * awaited, bounded by `limits.decisionTimeoutMs`, and deny when they throw or are late; while one
+ * is pending its connection is not read, so order is kept. Observers are called from
+ * `broker.events$`; see `docs/hooks.md`.
+ */
+export interface Hooks {
+  /** 1. A socket was accepted, nothing was read yet. Deny closes it without a byte. */
+  onConnection?(connection: ConnectionInfo): Next | Deny | Promise<Next | Deny>
+  /**
+   * 2. The client is authenticated, nothing has changed yet: last word before takeover and session.
+   * Deny with 0x9C or 0x9D and a server reference redirects it.
+   */
+  onRegister?(request: ConnectRequest, grant: Grant): Next | Deny | Promise<Next | Deny>
+  /** 3. Another connection holds the session. Default: take over. */
+  onTakeover?(request: ConnectRequest, next: Grant, previous: HookClient): Next | Deny | Promise<Next | Deny>
+  /** 4. One filter of a SUBSCRIBE. */
+  onSubscribe?(
+    subscription: SubscriptionRequest,
+    client: HookClient,
+  ): Next | Deny | AllowSubscription | Promise<Next | Deny | AllowSubscription>
+  /** 5. A PUBLISH came in, or a will is due. */
+  onPublish?(
+    request: PublishRequest,
+    client: HookClient,
+  ): Next | Deny | AllowMessage | Promise<Next | Deny | AllowMessage>
+  /** 6. A message is about to be put into a session's outbox. Synchronous: it is on the hot path. */
+  onDeliver?(message: Message, client: HookClient): Next | Deny | AllowMessage
+  /** 7. One filter of an UNSUBSCRIBE, before it is removed. It can't be refused. */
+  onUnsubscribe?(filter: string, client: HookClient): void
+}
+
+/** A message given to `broker.publish`, as hooks and events name it. */
+export type { MessageInput }

@@ -1,0 +1,61 @@
+export { createBroker, type Broker } from './broker.ts'
+export { StatemqError, errorTable, type ErrorCode, type ErrorPosition } from './errors.ts'
+export type { BrokerEvent, DropReason, SessionState } from './events.ts'
+export {
+  allow,
+  challenge,
+  deny,
+  next,
+  type Allow,
+  type AllowMessage,
+  type AllowSubscription,
+  type AuthenticationRequest,
+  type Authenticator,
+  type Challenge,
+  type ConnectRequest,
+  type Deny,
+  type Grant,
+  type HookClient,
+  type Hooks,
+  type Next,
+  type PublishRequest,
+  type Verdict,
+} from './hooks.ts'
+export type {
+  ClientCertificate,
+  ConnectionInfo,
+  Message,
+  MessageInput,
+  MessageProperties,
+  ProtocolVersion,
+  QoS,
+  SubscriptionRequest,
+  TlsFacts,
+  Transport,
+  UserProperties,
+} from './messages.ts'
+export { memoryPair } from './net/memory.ts'
+export type { Listener } from './net/listen.ts'
+export {
+  defaultLimits,
+  type AddressOptions,
+  type BrokerOptions,
+  type Clock,
+  type CommonListenerOptions,
+  type Limits,
+  type ListenerOptions,
+  type Logger,
+  type OverflowPolicy,
+  type ProxyProtocolOptions,
+  type SharedSubscriptionStrategy,
+  type TcpListenerOptions,
+  type TlsListenerOptions,
+  type TlsOptions,
+  type UnixListenerOptions,
+  type WebSocketOptions,
+  type WsListenerOptions,
+  type WssListenerOptions,
+} from './options.ts'
+export { ReasonCode } from './reason-codes.ts'
+export type { ClientOptions, ClientSubscribeOptions, LocalClient } from './session/local-client.ts'
+export type { BrokerSessions, SessionView } from './session/sessions.ts'

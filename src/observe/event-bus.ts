@@ -1,0 +1,66 @@
+import { Subject, type Observable } from 'rxjs'
+
+import type { BrokerEvent, BrokerEventInput, EventSink } from '../events.ts'
+import type { Clock, Logger } from '../options.ts'
+import { GuardedObservable } from './guarded.ts'
+
+/** Events that wait for observers; beyond, the oldest are given up. */
+const MAX_QUEUED_EVENTS = 100_000
+
+/**
+ * What happens in the broker, given to observers at the end of the turn in which it happened: they
+ * run outside of every session, and one that throws hurts nobody. While nobody observes and debug
+ * logging is off, nothing is queued, and frequent events are not even made.
+ */
+export class EventBus implements EventSink {
+  readonly events$: Observable<BrokerEvent>
+  readonly #subject = new Subject<BrokerEvent>()
+  readonly #clock: Clock
+  readonly #logger: Logger
+  readonly #logsEvents: boolean
+  #queue: BrokerEvent[] = []
+  #scheduled = false
+  #lost = 0
+
+  constructor(clock: Clock, logger: Logger) {
+    this.#clock = clock
+    this.#logger = logger
+    this.#logsEvents = logger.isLevelEnabled?.('debug') ?? false
+    this.events$ = new GuardedObservable(this.#subject, (error) => {
+      logger.error({ error }, 'an observer of the events failed and was unsubscribed')
+    })
+  }
+
+  get observed(): boolean {
+    return this.#subject.observed || this.#logsEvents
+  }
+
+  emit(input: BrokerEventInput): void {
+    if (!this.observed) return
+    const event = { ...input, atMs: this.#clock.nowMs() } as BrokerEvent
+    if (this.#logsEvents) this.#logger.debug(event, event.type)
+    if (!this.#subject.observed) return
+    if (this.#queue.length >= MAX_QUEUED_EVENTS) {
+      if (this.#lost++ === 0) this.#logger.warn({}, 'observers of the events do not keep up; some are lost')
+      return
+    }
+    this.#queue.push(event)
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.flush())
+  }
+
+  /** Gives out what is queued; called at the end of a turn, and once more when the broker closes. */
+  flush(): void {
+    this.#scheduled = false
+    const queue = this.#queue
+    this.#queue = []
+    this.#lost = 0
+    for (const event of queue) this.#subject.next(event)
+  }
+
+  close(): void {
+    this.flush()
+    this.#subject.complete()
+  }
+}

@@ -1,0 +1,63 @@
+import { Observable, type Observer, type Operator, type Subscription } from 'rxjs'
+
+type NextOrObserver<T> = Partial<Observer<T>> | ((value: T) => void) | null | undefined
+
+/**
+ * An Observable whose consumers cannot hurt the broker. RxJS reports what a consumer throws as an
+ * uncaught exception, which ends the process; here it goes to `onError`, and the consumer is
+ * unsubscribed. Operators piped onto it give guarded observables too.
+ */
+export class GuardedObservable<T> extends Observable<T> {
+  readonly #onError: (error: unknown) => void
+
+  constructor(origin: Observable<T>, onError: (error: unknown) => void) {
+    super()
+    this.source = origin
+    this.#onError = onError
+  }
+
+  override lift<R>(operator?: Operator<T, R>): Observable<R> {
+    const lifted = new GuardedObservable<R>(this as unknown as Observable<R>, this.#onError)
+    if (operator) lifted.operator = operator as unknown as Operator<unknown, R>
+    return lifted
+  }
+
+  override subscribe(
+    observerOrNext?: NextOrObserver<T>,
+    error?: ((error: unknown) => void) | null,
+    complete?: (() => void) | null,
+  ): Subscription {
+    // Operators subscribe with RxJS's own subscribers, which pass errors on by themselves.
+    if (typeof observerOrNext === 'object' && observerOrNext !== null && 'closed' in observerOrNext) {
+      return super.subscribe(observerOrNext)
+    }
+    const given: Partial<Observer<T>> =
+      typeof observerOrNext === 'function' ? { next: observerOrNext } : (observerOrNext ?? {})
+    const observer: Partial<Observer<T>> = {
+      ...(given.next || typeof given === 'object' ? { next: (value) => given.next?.(value) } : {}),
+      error: (failure: unknown) => (error ?? given.error?.bind(given) ?? this.#onError)(failure),
+      complete: () => (complete ?? given.complete?.bind(given))?.(),
+    }
+    let subscription: Subscription | undefined = undefined
+    let failed = false
+    const guard =
+      <A extends unknown[]>(call: (...args: A) => void) =>
+      (...args: A): void => {
+        if (failed) return
+        try {
+          call(...args)
+        } catch (failure) {
+          failed = true
+          subscription?.unsubscribe()
+          this.#onError(failure)
+        }
+      }
+    subscription = super.subscribe({
+      next: guard((value: T) => observer.next?.(value)),
+      error: guard((failure: unknown) => observer.error?.(failure)),
+      complete: guard(() => observer.complete?.()),
+    })
+    if (failed) subscription.unsubscribe()
+    return subscription
+  }
+}

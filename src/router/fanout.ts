@@ -1,0 +1,184 @@
+import { map, type Observable } from 'rxjs'
+
+import type { Publication, QoS } from '../messages.ts'
+import type { SharedSubscriptionStrategy } from '../options.ts'
+import { SharedGroup } from './shared-group.ts'
+import type { DeliveryGroup, Subscriber } from './subscriber.ts'
+import type { IndexEntry, Subscription, SubscriptionIndex } from './subscription-index.ts'
+
+/** A publication with everybody who is to get it: each subscriber once, shared groups apart. */
+export interface Matched {
+  readonly publication: Publication
+  readonly entries: readonly IndexEntry<Subscriber>[]
+}
+
+/** Gives one message to one subscriber; the router puts the hook of `onDeliver` in between. */
+export type Deliver = (
+  subscriber: Subscriber,
+  publication: Publication,
+  qos: QoS,
+  retain: boolean,
+  subscriptionIdentifiers: readonly number[] | undefined,
+  group: DeliveryGroup | undefined,
+) => void
+
+export interface FanoutOptions {
+  readonly index: SubscriptionIndex<Subscriber>
+  readonly strategy: SharedSubscriptionStrategy
+  readonly deliver: Deliver
+}
+
+const loadOf = (subscriber: Subscriber): number => subscriber.load
+const isAvailable = (subscriber: Subscriber): boolean => subscriber.isAvailable
+
+/**
+ * The pipeline from the router's ingress to the outboxes:
+ *
+ *     publications$ ──map(match)──▶ { publication, entries } ──▶ deliver, a slice per turn
+ *
+ * The index does the matching, so that nobody who does not want a topic costs anything. Operators
+ * never throw: one that did would end the stream for good.
+ */
+export class Fanout {
+  readonly #options: FanoutOptions
+  #stamp = 0
+  // Publishers mostly send to the topic they sent to before.
+  #lastTopic: string | undefined = undefined
+  #lastVersion = -1
+  #lastEntries: IndexEntry<Subscriber>[] = []
+  /** Subscribers of the message at hand, in order of their first match. */
+  #merged: Subscriber[] = []
+
+  constructor(options: FanoutOptions) {
+    this.#options = options
+  }
+
+  /** The first stage of the pipeline. */
+  matching(publications$: Observable<Publication>): Observable<Matched> {
+    return publications$.pipe(map((publication) => ({ publication, entries: this.#match(publication.topic) })))
+  }
+
+  #match(topic: string): readonly IndexEntry<Subscriber>[] {
+    const { index } = this.#options
+    if (topic === this.#lastTopic && index.version === this.#lastVersion) return this.#lastEntries
+    // A fresh array: a fan-out that goes on in a later turn still reads the one before.
+    const entries: IndexEntry<Subscriber>[] = []
+    index.match(topic, entries)
+    this.#lastTopic = topic
+    this.#lastVersion = index.version
+    this.#lastEntries = entries
+    return entries
+  }
+
+  /**
+   * Gives a message to the entries from `from` on, `limit` of them at most; returns where to go on.
+   * Overlapping subscriptions of one subscriber are merged into one copy with the highest QoS and
+   * all identifiers (MQTT-3.3.4-2, MQTT-3.3.4-4); they are only looked for where there are several
+   * entries, and within one slice.
+   */
+  deliver({ publication, entries }: Matched, from: number, limit: number): number {
+    const to = Math.min(entries.length, from + limit)
+    if (to - from === 1) {
+      this.#deliverOne(publication, entries[from]!)
+      return to
+    }
+    const stamp = ++this.#stamp
+    for (let i = from; i < to; i++) {
+      const entry = entries[i]!
+      if (entry instanceof SharedGroup) this.#deliverShared(publication, entry)
+      else this.#merge(publication, entry, stamp)
+    }
+    const merged = this.#merged
+    this.#merged = []
+    for (const subscriber of merged) {
+      const identifiers = subscriber.mergeIdentifiers
+      subscriber.mergeIdentifiers = undefined
+      this.#hand(subscriber, publication, subscriber.mergeQoS, subscriber.mergeRetain, identifiers, undefined)
+    }
+    return to
+  }
+
+  #deliverOne(publication: Publication, entry: IndexEntry<Subscriber>): void {
+    if (entry instanceof SharedGroup) return this.#deliverShared(publication, entry)
+    const { subscriber } = entry
+    if (entry.noLocal && isOwn(subscriber, publication)) return
+    const identifiers = entry.subscriptionIdentifier > 0 ? [entry.subscriptionIdentifier] : undefined
+    this.#hand(
+      subscriber,
+      publication,
+      entry.qos,
+      publication.retain && entry.retainAsPublished,
+      identifiers,
+      undefined,
+    )
+  }
+
+  #merge(publication: Publication, entry: Subscription<Subscriber>, stamp: number): void {
+    const { subscriber } = entry
+    // MQTT-3.8.3-3
+    if (entry.noLocal && isOwn(subscriber, publication)) return
+    const retain = publication.retain && entry.retainAsPublished
+    if (subscriber.mergeStamp !== stamp) {
+      subscriber.mergeStamp = stamp
+      subscriber.mergeQoS = entry.qos
+      subscriber.mergeRetain = retain
+      subscriber.mergeIdentifiers = entry.subscriptionIdentifier > 0 ? [entry.subscriptionIdentifier] : undefined
+      this.#merged.push(subscriber)
+      return
+    }
+    if (entry.qos > subscriber.mergeQoS) subscriber.mergeQoS = entry.qos
+    if (retain) subscriber.mergeRetain = true
+    if (entry.subscriptionIdentifier > 0) (subscriber.mergeIdentifiers ??= []).push(entry.subscriptionIdentifier)
+  }
+
+  #deliverShared(publication: Publication, group: SharedGroup<Subscriber>): void {
+    const member = group.choose(this.#options.strategy, loadOf, isAvailable)
+    if (member) this.#give(publication, member, group)
+  }
+
+  #give(publication: Publication, member: Subscription<Subscriber>, group: SharedGroup<Subscriber>): void {
+    const identifiers = member.subscriptionIdentifier > 0 ? [member.subscriptionIdentifier] : undefined
+    const retain = publication.retain && member.retainAsPublished
+    this.#hand(member.subscriber, publication, member.qos, retain, identifiers, this.deliveryGroupOf(group))
+  }
+
+  readonly #groups = new WeakMap<SharedGroup<Subscriber>, DeliveryGroup>()
+
+  /** What an outbox keeps with a shared message, to give it back. */
+  deliveryGroupOf(group: SharedGroup<Subscriber>): DeliveryGroup {
+    let known = this.#groups.get(group)
+    if (!known) {
+      known = { redeliver: (publication) => this.#redeliver(publication, group) }
+      this.#groups.set(group, known)
+    }
+    return known
+  }
+
+  /** Another member takes the message, if one that is there can be found. */
+  #redeliver(publication: Publication, group: SharedGroup<Subscriber>): boolean {
+    const member = group.choose(this.#options.strategy, loadOf, isAvailable)
+    if (!member?.subscriber.isAvailable) return false
+    this.#give(publication, member, group)
+    return true
+  }
+
+  #hand(
+    subscriber: Subscriber,
+    publication: Publication,
+    granted: QoS,
+    retain: boolean,
+    identifiers: readonly number[] | undefined,
+    group: DeliveryGroup | undefined,
+  ): void {
+    // MQTT-3.8.4-8
+    const qos = publication.qos < granted ? publication.qos : granted
+    if (subscriber.isSession) publication.reached++
+    else publication.observed = true
+    this.#options.deliver(subscriber, publication, qos, retain, identifiers, group)
+  }
+}
+
+/** The publisher is this very session: another one with an empty identifier is the broker itself. */
+function isOwn(subscriber: Subscriber, publication: Publication): boolean {
+  return publication.publisher !== '' && subscriber.clientId === publication.publisher
+}

@@ -1,0 +1,207 @@
+import { Subject } from 'rxjs'
+
+import type { EventSink } from '../events.ts'
+import type { Publication, QoS } from '../messages.ts'
+import type { Clock, Limits, SharedSubscriptionStrategy } from '../options.ts'
+import { Fanout, type Deliver, type Matched } from './fanout.ts'
+import { RetainedStore } from './retained.ts'
+import { SharedGroups } from './shared-group.ts'
+import type { DeliveryGroup, Subscriber } from './subscriber.ts'
+import { Subscription, SubscriptionIndex } from './subscription-index.ts'
+
+export interface RouterOptions {
+  readonly limits: Pick<Limits, 'maxRetainedMessages' | 'maxRetainedBytes' | 'maxDeliveriesPerTurn'>
+  readonly strategy: SharedSubscriptionStrategy
+  readonly clock: Clock
+  readonly events: EventSink
+  /** Stands between the router and a subscriber; see the `onDeliver` hook. */
+  readonly deliver: Deliver
+}
+
+export interface SubscriptionOptions {
+  readonly qos: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retainHandling: 0 | 1 | 2
+  /** 0: none. */
+  readonly subscriptionIdentifier: number
+}
+
+/** A message whose fan-out is not complete. */
+interface Job {
+  readonly publication: Publication
+  readonly done: () => void
+}
+
+/**
+ * Takes every message of the broker and gives it to whoever subscribed. Messages go one after the
+ * other, so that all subscribers see the same order; one that goes to more subscribers than a turn
+ * of the event loop should bear is given out over several, and the messages behind it wait.
+ */
+export class Router {
+  readonly retained: RetainedStore
+  readonly #options: RouterOptions
+  readonly #index = new SubscriptionIndex<Subscriber>()
+  readonly #shared = new SharedGroups<Subscriber>(this.#index)
+  readonly #fanout: Fanout
+  readonly #ingress = new Subject<Publication>()
+  readonly #backlog: Job[] = []
+  #routing = false
+  /** The part of a fan-out that is left for the next turns. */
+  #rest: { matched: Matched; at: number; done: (() => void) | undefined } | undefined = undefined
+  #spentThisTurn = 0
+  #turnScheduled = false
+
+  constructor(options: RouterOptions) {
+    this.#options = options
+    this.retained = new RetainedStore(options.limits, options.clock)
+    this.#fanout = new Fanout({ index: this.#index, strategy: options.strategy, deliver: options.deliver })
+    this.#fanout.matching(this.#ingress).subscribe((matched) => this.#begin(matched))
+  }
+
+  /** Subscriptions of all sessions; a shared group counts once. */
+  get subscriptionCount(): number {
+    return this.#index.size
+  }
+
+  /**
+   * Routes a message. Undefined: it has been given to everybody, and `publication.reached` says to
+   * how many. A promise: it waits behind others or goes to very many; it resolves when it is done.
+   */
+  publish(publication: Publication): Promise<void> | undefined {
+    if (this.#routing || this.#rest !== undefined || this.#backlog.length > 0) {
+      return new Promise((resolve) => {
+        this.#backlog.push({ publication, done: resolve })
+      })
+    }
+    this.#route(publication)
+    if (this.#rest === undefined) {
+      if (this.#backlog.length > 0) this.#schedule()
+      return undefined
+    }
+    const rest: { done: (() => void) | undefined } = this.#rest
+    return new Promise((resolve) => {
+      rest.done = resolve
+    })
+  }
+
+  subscribe(
+    subscriber: Subscriber,
+    filter: string,
+    group: string | undefined,
+    options: SubscriptionOptions,
+  ): Subscription<Subscriber> {
+    const { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = options
+    const subscription = new Subscription(
+      subscriber,
+      filter,
+      qos,
+      noLocal,
+      retainAsPublished,
+      retainHandling,
+      subscriptionIdentifier,
+    )
+    if (group === undefined) this.#index.add(subscription)
+    else this.#shared.add(group, subscription)
+    return subscription
+  }
+
+  /** Removes a subscription; returns what its outbox knows its shared group by, if it was in one. */
+  unsubscribe(subscription: Subscription<Subscriber>): DeliveryGroup | undefined {
+    const { group } = subscription
+    if (group === undefined) {
+      this.#index.remove(subscription)
+      return undefined
+    }
+    const known = this.#fanout.deliveryGroupOf(group)
+    this.#shared.remove(subscription)
+    return known
+  }
+
+  /** Gives a message to one subscriber only: a retained one, on its subscription. */
+  deliverTo(
+    subscriber: Subscriber,
+    publication: Publication,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+    group: DeliveryGroup | undefined,
+  ): void {
+    this.#options.deliver(subscriber, publication, qos, retain, subscriptionIdentifiers, group)
+  }
+
+  #route(publication: Publication): void {
+    this.#routing = true
+    try {
+      if (publication.retain) this.#retain(publication)
+      this.#ingress.next(publication)
+    } finally {
+      this.#routing = false
+    }
+  }
+
+  #retain(publication: Publication): void {
+    if (this.retained.set(publication) !== 'full') return
+    const { topic, qos, publisher } = publication
+    this.#options.events.emit({ type: 'message.dropped', clientId: publisher, topic, qos, reason: 'retained-full' })
+  }
+
+  #begin(matched: Matched): void {
+    const { maxDeliveriesPerTurn } = this.#options.limits
+    if (matched.entries.length === 0) return this.#report(matched.publication)
+    const at = this.#fanout.deliver(matched, 0, maxDeliveriesPerTurn)
+    if (at < matched.entries.length) {
+      this.#rest = { matched, at, done: undefined }
+      this.#schedule()
+      return
+    }
+    this.#report(matched.publication)
+  }
+
+  #report(publication: Publication): void {
+    const { events } = this.#options
+    if (!events.observed) return
+    const { topic, qos, retain, payloadStart, payloadEnd, publisher, reached } = publication
+    events.emit({
+      type: 'message.published',
+      clientId: publisher,
+      topic,
+      qos,
+      retain,
+      payloadBytes: payloadEnd - payloadStart,
+      reached,
+    })
+  }
+
+  #schedule(): void {
+    if (this.#turnScheduled) return
+    this.#turnScheduled = true
+    setImmediate(() => this.#turn())
+  }
+
+  /** One slice of what is left over, then the messages that queued up behind it. */
+  #turn(): void {
+    this.#turnScheduled = false
+    const { maxDeliveriesPerTurn } = this.#options.limits
+    this.#spentThisTurn = 0
+    if (this.#rest) {
+      const rest = this.#rest
+      this.#routing = true
+      rest.at = this.#fanout.deliver(rest.matched, rest.at, maxDeliveriesPerTurn)
+      this.#routing = false
+      if (rest.at < rest.matched.entries.length) return this.#schedule()
+      this.#rest = undefined
+      this.#report(rest.matched.publication)
+      rest.done?.()
+      this.#spentThisTurn = maxDeliveriesPerTurn / 2
+    }
+    while (this.#backlog.length > 0 && this.#rest === undefined && this.#spentThisTurn < maxDeliveriesPerTurn) {
+      const { publication, done } = this.#backlog.shift()!
+      this.#route(publication)
+      this.#spentThisTurn += 1 + publication.reached
+      if (this.#rest) (this.#rest as { done: (() => void) | undefined }).done = done
+      else done()
+    }
+    if (this.#rest !== undefined || this.#backlog.length > 0) this.#schedule()
+  }
+}

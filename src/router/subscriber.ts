@@ -1,0 +1,32 @@
+import type { Publication, QoS } from '../messages.ts'
+
+/** Whom a message of a shared subscription goes back to when its member can't take it. */
+export interface DeliveryGroup {
+  /** Gives the message to another member; false when there is none. */
+  redeliver(publication: Publication): boolean
+}
+
+/**
+ * Who takes messages from the router: a session, or an in-process observer. The four merge fields
+ * are the router's scratch space while it gathers the overlapping subscriptions of one message.
+ */
+export interface Subscriber {
+  readonly clientId: string
+  /** In-process observers are not counted as sessions reached. */
+  readonly isSession: boolean
+  /** For shared subscriptions: whether it can take a message now. */
+  readonly isAvailable: boolean
+  /** For shared subscriptions: messages in flight and waiting. */
+  readonly load: number
+  mergeStamp: number
+  mergeQoS: QoS
+  mergeRetain: boolean
+  mergeIdentifiers: number[] | undefined
+  deliver(
+    publication: Publication,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+    group: DeliveryGroup | undefined,
+  ): void
+}

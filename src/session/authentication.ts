@@ -1,0 +1,176 @@
+import { randomUUID } from 'node:crypto'
+
+import type { AuthenticationOutcome, WillSummary } from '../../machines/session.machine.ts'
+import { authenticate } from '../auth/chain.ts'
+import type { Allow, AuthenticationRequest, ConnectRequest, Grant } from '../hooks.ts'
+import type { AuthPacket, ConnectPacket, WillPacket } from '../messages.ts'
+import { ReasonCode } from '../reason-codes.ts'
+import { withTimeout } from './decide.ts'
+import type { Session } from './session.ts'
+
+const ReAuthenticate = ReasonCode.ReAuthenticate
+
+/**
+ * One authentication under way, with its secrets. It is the only place where they are kept, it is
+ * not reachable from the chart, and it is gone when the exchange ends.
+ */
+export class Exchange {
+  readonly reauthentication: boolean
+  readonly scratch = new Map<string, unknown>()
+  password: Buffer | undefined
+  data: Buffer | undefined
+  /** What the authenticator wants the client to get, with AUTH or CONNACK. */
+  reply: Uint8Array | undefined = undefined
+  round = 0
+  bytes: number
+  readonly #abort = new AbortController()
+
+  constructor(password: Buffer | undefined, data: Buffer | undefined, reauthentication: boolean) {
+    this.password = password
+    this.data = data
+    this.bytes = data?.length ?? 0
+    this.reauthentication = reauthentication
+  }
+
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  next(data: Buffer | undefined): void {
+    this.round++
+    this.data = data
+    this.bytes += data?.length ?? 0
+  }
+
+  abort(): void {
+    this.password = undefined
+    this.data = undefined
+    this.#abort.abort()
+  }
+}
+
+/** CONNECT has arrived: the client identifier is settled, everything else is the chart's to decide. */
+export function beginConnect(session: Session, packet: ConnectPacket): void {
+  const version = packet.protocolVersion
+  session.isMqtt5 = version === 5
+  if (session.overload !== undefined) return session.refusePacket(session.overload, 'the broker is busy')
+  const { maxClientIdBytes } = session.policy.limits
+  let { clientId } = packet
+  if (clientId === '') {
+    // MQTT-3.1.3-8 of 3.1.1: without an identifier there is no session to keep; 3.1 knows no empty one.
+    if (version === 3 || (version === 4 && !packet.cleanStart)) {
+      return session.refusePacket(ReasonCode.ClientIdentifierNotValid, 'a client identifier is needed')
+    }
+    // MQTT-3.1.3-6, MQTT-3.2.2-16: ours cannot be guessed and is not in use.
+    clientId = `auto-${randomUUID()}`
+    session.hasAssignedId = true
+  } else if (Buffer.byteLength(clientId) > maxClientIdBytes) {
+    return session.refusePacket(
+      ReasonCode.ClientIdentifierNotValid,
+      `the client identifier is over ${maxClientIdBytes} bytes`,
+    )
+  }
+  session.clientId = clientId
+  session.exchange = new Exchange(packet.password, packet.authenticationData, false)
+  session.pendingWill = packet.will
+  session.connectPacket = { ...packet, clientId, password: undefined, authenticationData: undefined, will: undefined }
+  // With a method the client may answer with AUTH; otherwise whatever follows waits for CONNACK.
+  if (packet.authenticationMethod === undefined) session.connection?.pause('decision')
+  session.request = connectRequest(session, packet)
+  session.send({ type: 'packet.connect', connect: session.request, will: packet.will && willSummaryOf(packet.will) })
+}
+
+function connectRequest(session: Session, packet: ConnectPacket): ConnectRequest {
+  const kept =
+    packet.protocolVersion === 5 ? (packet.sessionExpiryIntervalSeconds ?? 0) : packet.cleanStart ? 0 : 0xffffffff
+  return {
+    clientId: session.clientId,
+    protocolVersion: packet.protocolVersion,
+    username: packet.username,
+    cleanStart: packet.cleanStart,
+    keepAliveSeconds: packet.keepAliveSeconds,
+    sessionExpiryIntervalSeconds: kept,
+    authenticationMethod: packet.authenticationMethod,
+    userProperties: packet.userProperties,
+    connection: session.connection!.info,
+  }
+}
+
+/** What the chart may know of a will. */
+export function willSummaryOf({ topic, qos, retain, delaySeconds, payload }: WillPacket): WillSummary {
+  return { topic, qos, retain, delaySeconds, payloadBytes: payload.length }
+}
+
+/** AUTH: its data goes to the exchange, the rest to the chart, which knows whether it is due. */
+export function onAuthPacket(session: Session, packet: AuthPacket): void {
+  if (session.state === 'online' && packet.reasonCode === ReAuthenticate && session.exchange === undefined) {
+    session.exchange = new Exchange(undefined, packet.authenticationData, true)
+  } else if (packet.reasonCode === ReasonCode.ContinueAuthentication) {
+    session.exchange?.next(packet.authenticationData)
+  }
+  session.send({
+    type: 'packet.auth',
+    reasonCode: packet.reasonCode,
+    authenticationMethod: packet.authenticationMethod,
+  })
+}
+
+/** The chart's `authenticate` actor. */
+export async function runAuthentication(session: Session): Promise<AuthenticationOutcome> {
+  const { exchange, policy, core, request: connect } = session
+  const method = connect?.authenticationMethod
+  if (!exchange || !connect) throw new Error('no exchange is under way')
+  const { maxAuthRounds, maxAuthBytes, decisionTimeoutMs } = policy.limits
+  if (exchange.round > maxAuthRounds || exchange.bytes > maxAuthBytes) {
+    endExchange(session)
+    return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason: 'the authentication exchange is too long' }
+  }
+  const request: AuthenticationRequest = {
+    ...connect,
+    password: exchange.password,
+    authenticationData: exchange.data,
+    round: exchange.round,
+    reauthentication: exchange.reauthentication,
+    grant: exchange.reauthentication ? session.grant : undefined,
+    exchange: exchange.scratch,
+    signal: exchange.signal,
+  }
+  let decision
+  try {
+    decision = await withTimeout(core.clock, decisionTimeoutMs, 'authenticate', authenticate(request, policy))
+  } catch (error) {
+    core.events.emit({ type: 'hook.failed', hook: 'authenticate', clientId: session.clientId, error })
+    core.logger.warn({ clientId: session.clientId, error }, 'an authenticator failed; the client is refused')
+    endExchange(session)
+    return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason: 'authentication failed' }
+  }
+  const { verdict, authenticator } = decision
+  if (verdict.type === 'challenge') {
+    exchange.reply = verdict.authenticationData
+    return { type: 'challenged' }
+  }
+  endExchange(session)
+  if (verdict.type === 'deny') {
+    const { reasonCode, reason, serverReference } = verdict
+    return { type: 'denied', reasonCode, reason, ...(serverReference === undefined ? {} : { serverReference }) }
+  }
+  session.authenticatedReply = verdict.authenticationData
+  return { type: 'allowed', grant: makeGrant(session, verdict, authenticator, method) }
+}
+
+function makeGrant(session: Session, verdict: Allow, authenticator: string, method: string | undefined): Grant {
+  // A name that nobody has verified is no principal.
+  const named = authenticator === 'anonymous' ? undefined : session.request?.username
+  return Object.freeze({
+    principal: verdict.principal ?? named,
+    roles: Object.freeze([...(verdict.roles ?? [])]),
+    authenticator,
+    method,
+    authenticatedAtMs: session.nowMs(),
+  })
+}
+
+function endExchange(session: Session): void {
+  session.exchange?.abort()
+  session.exchange = undefined
+}

@@ -1,0 +1,68 @@
+import type { Observable } from 'rxjs'
+
+import type { ConnectionInfo, InboundPacket, OutboundPacket, ProtocolVersion, Publication, QoS } from '../messages.ts'
+
+/** What a session may send in answer to PUBLISH and PUBREL, by hand-written code. */
+export type AcknowledgementType = 4 | 5 | 6 | 7
+
+/** Why a connection is not read: a decision is pending, or the client does not read itself. */
+export type PauseReason = 'decision' | 'throttle'
+
+/** What the client and the broker agreed on at CONNECT, as far as bytes go. */
+export interface WireSettings {
+  /** The client's Maximum Packet Size; Infinity: none. */
+  readonly maxOutboundPacketBytes: number
+  readonly requestProblemInformation: boolean
+  /** Aliases that the broker may set towards the client. */
+  readonly outboundTopicAliases: number
+  /** Aliases that the client may set. */
+  readonly inboundTopicAliases: number
+}
+
+/**
+ * The session's side of a connection: packets in as a stream, packets out as calls. What is sent
+ * within one turn of the event loop leaves in one write. The codec implements it over any byte
+ * stream; an in-process client implements it without bytes.
+ */
+export interface Connection {
+  readonly info: ConnectionInfo
+  /** Known from the first bytes of a CONNECT on; 4 before. */
+  readonly protocolVersion: ProtocolVersion
+  /**
+   * The packets of the client. One subscriber at a time; the decoder rests while there is none. It
+   * errors with a ProtocolError when the client breaks the protocol, and completes when the stream
+   * ends.
+   */
+  readonly packets$: Observable<InboundPacket>
+  /** False while the system has not taken what was written: the outbox holds back. */
+  readonly writable: boolean
+  /** Sweeps of the keepalive at the time of the last packet; see Keepalive. */
+  lastTick: number
+  /** Called when `writable` turns false or true again. */
+  onWritable: ((writable: boolean) => void) | undefined
+
+  /** CONNECT is accepted: sizes and aliases change. */
+  accept(settings: WireSettings): void
+  /**
+   * Sends a PUBLISH. False when it is larger than the client accepts; then nothing was sent and the
+   * message counts as delivered (MQTT-3.1.2-25).
+   */
+  publish(
+    publication: Publication,
+    qos: QoS,
+    packetId: number,
+    duplicate: boolean,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+  ): boolean
+  acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number, reasonString?: string): void
+  pingResponse(): void
+  /** False when the packet is larger than the client accepts, or does not exist in its version. */
+  send(packet: OutboundPacket): boolean
+  /** Stops reading; bytes that are not decoded yet stay where they are. Each reason needs its `resume`. */
+  pause(reason: PauseReason): void
+  resume(reason: PauseReason): void
+  /** Writes what is left and ends the stream; destroys it if the peer does not take it in time. */
+  end(): void
+  destroy(): void
+}

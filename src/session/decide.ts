@@ -1,0 +1,28 @@
+import { StatemqError } from '../errors.ts'
+import type { Clock } from '../options.ts'
+
+/**
+ * Waits for a decision hook, no longer than `timeoutMs`. Rejects with SMQ_HOOK_TIMEOUT, or with
+ * what the hook threw; the caller turns either into a refusal (semantics 7.11).
+ */
+export function withTimeout<T>(clock: Clock, timeoutMs: number, hook: string, decision: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.setTimeout(() => {
+      reject(new StatemqError('SMQ_HOOK_TIMEOUT', `${hook} took over ${timeoutMs} ms`))
+    }, timeoutMs)
+    decision.then(
+      (value) => {
+        clock.clearTimeout(timer)
+        resolve(value)
+      },
+      (error: unknown) => {
+        clock.clearTimeout(timer)
+        reject(error instanceof Error ? error : new Error(String(error)))
+      },
+    )
+  })
+}
+
+export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof value === 'object' && value !== null && 'then' in value
+}

@@ -1,0 +1,29 @@
+import type { EventSink } from '../events.ts'
+import type { Logger } from '../options.ts'
+import type { Deliver } from '../router/fanout.ts'
+import { changed, toMessage } from './inbound.ts'
+import { Session } from './session.ts'
+
+/**
+ * What stands between the router and a subscriber: the `onDeliver` hook of the session's listener,
+ * and a net. One subscriber that fails must not keep a message from the others (threat 60).
+ */
+export function deliverSafely(events: EventSink, logger: Logger): Deliver {
+  return (subscriber, publication, qos, retain, subscriptionIdentifiers, group) => {
+    try {
+      let given = publication
+      if (subscriber instanceof Session && subscriber.policy.hooks.onDeliver !== undefined) {
+        const verdict = subscriber.policy.hooks.onDeliver(
+          { ...toMessage(publication), qos, retain },
+          subscriber.hookClient,
+        )
+        if (verdict.type === 'deny') return subscriber.dropped(publication, qos, 'denied')
+        if (verdict.type === 'allow') given = changed(publication, verdict)
+      }
+      subscriber.deliver(given, qos, retain, subscriptionIdentifiers, group)
+    } catch (error) {
+      logger.error({ clientId: subscriber.clientId, error }, 'a delivery failed')
+      events.emit({ type: 'hook.failed', hook: 'onDeliver', clientId: subscriber.clientId, error })
+    }
+  }
+}

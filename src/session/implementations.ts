@@ -1,0 +1,350 @@
+import { assign, fromPromise } from 'xstate'
+
+import { sessionMachine, type SessionContext, type SessionMachine } from '../../machines/session.machine.ts'
+import { StatemqError } from '../errors.ts'
+import type { ConnackPacket } from '../messages.ts'
+import { ReasonCode } from '../reason-codes.ts'
+import { runAdmission } from './admission.ts'
+import { runAuthentication } from './authentication.ts'
+import type { SessionCore } from './core.ts'
+import { Inbound } from './inbound.ts'
+import { silenceTicks } from './keepalive.ts'
+import type { Session } from './session.ts'
+import type { Wills } from './wills.ts'
+
+const NEVER_EXPIRES = 0xffffffff
+const STATES = ['connecting', 'authenticating', 'enhanced-auth', 'online', 'offline', 'expired']
+
+interface Acting {
+  readonly context: SessionContext
+}
+
+/**
+ * Puts the broker's implementations under a session machine. Those that an embedder provided with
+ * `sessionMachine.provide(…)` stay; the rest of the names, which throw in the bare chart, do what
+ * the broker does.
+ */
+export function implement(machine: SessionMachine, core: SessionCore, wills: Wills): SessionMachine {
+  for (const state of STATES) {
+    if (!(state in machine.states)) throw new StatemqError('SMQ_MACHINE_INVALID', `there is no state "${state}"`)
+  }
+  const ours = implementations(core, wills)
+  const own = machine.implementations
+  const bare = sessionMachine.implementations
+  const kept = {
+    actors: keepForeign(ours.actors, own.actors, bare.actors),
+    actions: keepForeign(ours.actions, own.actions, bare.actions),
+    guards: keepForeign(ours.guards, own.guards, bare.guards),
+  }
+  return machine.provide(kept as Parameters<SessionMachine['provide']>[0])
+}
+
+/** Leaves out of `ours` whatever is no longer what the bare chart has under that name. */
+function keepForeign<T extends object>(ours: T, own: object, bare: object): T {
+  const kept = Object.entries(ours).filter(([name]) => {
+    return (own as Record<string, unknown>)[name] === (bare as Record<string, unknown>)[name]
+  })
+  return Object.fromEntries(kept) as T
+}
+
+function implementations(core: SessionCore, wills: Wills) {
+  const { registry, deadlines, clock } = core
+  const host = ({ context }: Acting): Session => registry.host(context.sessionId)
+  return {
+    actors: {
+      authenticate: fromPromise(({ input }: { input: { sessionId: string } }) =>
+        runAuthentication(registry.host(input.sessionId)),
+      ),
+      admit: fromPromise(({ input }: { input: { sessionId: string; grant: NonNullable<SessionContext['grant']> } }) =>
+        runAdmission(registry.host(input.sessionId), input.grant),
+      ),
+    },
+    actions: {
+      armConnectDeadline: (acting: Acting) => {
+        const session = host(acting)
+        const atMs = clock.nowMs() + session.policy.limits.connectTimeoutMs
+        session.deadline = deadlines.schedule(atMs, () => session.send({ type: 'deadline.connect' }))
+      },
+      armAuthenticationDeadline: (acting: Acting) => {
+        const session = host(acting)
+        const atMs = clock.nowMs() + session.policy.limits.authTimeoutMs
+        session.authenticationDeadline = deadlines.schedule(atMs, () =>
+          session.send({ type: 'deadline.authentication' }),
+        )
+      },
+      cancelAuthenticationDeadline: (acting: Acting) => deadlines.cancel(host(acting).authenticationDeadline),
+      startExpiry: assign(({ context }: Acting) => ({
+        expiresAtMs:
+          context.sessionExpiryIntervalSeconds === NEVER_EXPIRES
+            ? undefined
+            : clock.nowMs() + context.sessionExpiryIntervalSeconds * 1000,
+      })),
+      armSessionDeadline: (acting: Acting) => {
+        const session = host(acting)
+        const { expiresAtMs } = acting.context
+        if (expiresAtMs !== undefined) {
+          session.deadline = deadlines.schedule(expiresAtMs, () => session.send({ type: 'deadline.session' }))
+        }
+        registry.offline++
+        session.isOffline = true
+      },
+      cancelDeadlines: (acting: Acting) => {
+        const session = host(acting)
+        deadlines.cancel(session.deadline)
+        if (session.isOffline) registry.offline--
+        session.isOffline = false
+      },
+      ...connectionActions(core, host),
+      ...sessionActions(core, host),
+      ...willActions(core, wills, host),
+    },
+    guards: {
+      incumbentChanged: ({ context }: Acting, { incumbent }: { incumbent: string | undefined }) =>
+        registry.sessions.get(registry.host(context.sessionId).clientId)?.id !== incumbent,
+      resumesIncumbent: ({ context }: Acting) => {
+        const incumbent = registry.sessions.get(registry.host(context.sessionId).clientId)
+        return incumbent !== undefined && incumbent.isPersistent && context.connect?.cleanStart === false
+      },
+      nothingToWake: (acting: Acting) => !host(acting).isWaking,
+    },
+  }
+}
+
+interface Refusal {
+  readonly reasonCode: ReasonCode
+  readonly reason: string
+  readonly serverReference?: string
+  readonly silent?: boolean
+}
+
+function connectionActions(core: SessionCore, host: (acting: Acting) => Session) {
+  return {
+    sendChallenge: (acting: Acting) => {
+      const { connection, exchange } = host(acting)
+      const authenticationMethod = acting.context.connect?.authenticationMethod ?? ''
+      const data = exchange?.reply
+      connection?.send({
+        type: 15,
+        reasonCode: 0x18,
+        authenticationMethod,
+        ...(data ? { authenticationData: data } : {}),
+      })
+    },
+    sendAuthenticated: (acting: Acting) => {
+      const session = host(acting)
+      const authenticationMethod = acting.context.connect?.authenticationMethod ?? ''
+      const data = session.authenticatedReply
+      session.authenticatedReply = undefined
+      session.connection?.send({
+        type: 15,
+        reasonCode: 0x00,
+        authenticationMethod,
+        ...(data ? { authenticationData: data } : {}),
+      })
+    },
+    refuse: (acting: Acting, { reasonCode, reason, serverReference, silent }: Refusal) => {
+      const session = host(acting)
+      const connection = session.releaseConnection()
+      if (!connection) return
+      // MQTT-3.1.4-1 of 3.1.1: only a CONNECT that was understood is answered.
+      const answers =
+        silent !== true &&
+        (connection.protocolVersion === 5 || session.connectPacket !== undefined || isConnectCode(reasonCode))
+      if (answers) {
+        const redirect = serverReference === undefined ? {} : { serverReference }
+        const text = session.connectPacket?.requestProblemInformation === false ? {} : { reasonString: reason }
+        // MQTT-3.2.2-6, MQTT-3.2.2-7
+        connection.send({ type: 2, sessionPresent: false, reasonCode, ...text, ...redirect })
+      }
+      connection.end()
+    },
+    disconnect: (acting: Acting, { reasonCode, reason, serverReference, silent }: Refusal) => {
+      const session = host(acting)
+      const connection = session.releaseConnection()
+      if (!connection) return
+      const redirect = serverReference === undefined ? {} : { serverReference }
+      if (session.isMqtt5 && silent !== true)
+        connection.send({ type: 14, reasonCode, reasonString: reason, ...redirect })
+      connection.end()
+    },
+    closeConnection: (acting: Acting) => host(acting).releaseConnection()?.end(),
+    sendConnack: (acting: Acting) => {
+      const session = host(acting)
+      const connection = session.connection!
+      const packet = connack(session, acting.context, core)
+      const connect = session.connectPacket!
+      const { limits } = session.policy
+      connection.accept({
+        maxOutboundPacketBytes: connect.maximumPacketSizeBytes ?? Infinity,
+        requestProblemInformation: connect.requestProblemInformation,
+        outboundTopicAliases: Math.min(connect.topicAliasMaximum, limits.maxOutboundTopicAliases),
+        inboundTopicAliases: session.isMqtt5 ? limits.topicAliasMaximum : 0,
+      })
+      connection.send(packet)
+    },
+    openPackets: (acting: Acting) => {
+      const session = host(acting)
+      const connection = session.connection!
+      const { maxInflightMessages } = session.policy.limits
+      session.window = Math.min(session.connectPacket!.receiveMaximum, maxInflightMessages)
+      session.inbound ??= new Inbound(session)
+      session.isOpen = true
+      session.connectPacket = undefined
+      if (session.keepAliveSeconds > 0) {
+        session.maxSilentTicks = silenceTicks(session.keepAliveSeconds)
+        core.keepalive.watch(session)
+      }
+      // What the client sent behind its CONNECT is read once the chart has settled.
+      queueMicrotask(() => connection.resume('decision'))
+    },
+    closePackets: (acting: Acting) => {
+      const session = host(acting)
+      session.isOpen = false
+      session.isAwake = false
+      session.isThrottled = false
+      session.exchange?.abort()
+      session.exchange = undefined
+      core.keepalive.unwatch(session)
+    },
+  }
+}
+
+/** Whether 3.1 and 3.1.1 have a return code for it although CONNECT was not understood to its end. */
+function isConnectCode(reasonCode: ReasonCode): boolean {
+  switch (reasonCode) {
+    case ReasonCode.UnsupportedProtocolVersion:
+    case ReasonCode.ClientIdentifierNotValid:
+    case ReasonCode.ServerBusy:
+    case ReasonCode.ConnectionRateExceeded:
+      return true
+    default:
+      return false
+  }
+}
+
+function sessionActions(core: SessionCore, host: (acting: Acting) => Session) {
+  const { registry } = core
+  return {
+    register: (acting: Acting) => {
+      const session = host(acting)
+      registry.sessions.set(session.clientId, session)
+    },
+    discardIncumbent: (acting: Acting) => {
+      registry.sessions.get(host(acting).clientId)?.send({ type: 'session.discard' })
+    },
+    handOver: (acting: Acting) => {
+      const newcomer = host(acting)
+      const incumbent = registry.sessions.get(newcomer.clientId)
+      if (!incumbent) return
+      registry.handovers.set(incumbent.id, newcomer)
+      const { connection, connect, grant, will, sessionExpiryIntervalSeconds } = acting.context
+      const handover = { connection, connect: connect!, grant: grant!, will, sessionExpiryIntervalSeconds }
+      incumbent.send({ type: incumbent.state === 'offline' ? 'session.resume' : 'session.takeover', ...handover })
+    },
+    adoptConnection: (acting: Acting) => {
+      const session = host(acting)
+      const newcomer = registry.handovers.get(session.id)
+      registry.handovers.delete(session.id)
+      if (newcomer) session.adopt(newcomer)
+    },
+    wakeDelivery: (acting: Acting) => {
+      const session = host(acting)
+      session.isAwake = true
+      session.outbound?.wake(session.window)
+      session.isWaking = session.outbound !== undefined && !session.outbound.isIdle
+      // After the entry actions, so that CONNACK is first and the chart says where it is.
+      if (session.isWaking || session.replay?.isActive) queueMicrotask(() => session.pump())
+    },
+    holdDelivery: (acting: Acting) => {
+      const session = host(acting)
+      session.isThrottled = true
+      // A client that does not read its answers gets no more requests answered (threat 45).
+      session.connection?.pause('throttle')
+    },
+    releaseDelivery: (acting: Acting) => {
+      const session = host(acting)
+      const { connection } = session
+      session.isThrottled = false
+      queueMicrotask(() => {
+        session.pump()
+        connection?.resume('throttle')
+      })
+    },
+    dropSession: (acting: Acting) => {
+      const session = host(acting)
+      session.releaseConnection()?.end()
+      session.drop()
+    },
+  }
+}
+
+function willActions(core: SessionCore, wills: Wills, host: (acting: Acting) => Session) {
+  return {
+    armWill: (acting: Acting) => {
+      const session = host(acting)
+      if (session.pendingWill) session.will = wills.arm(session, session.pendingWill, acting.context)
+      session.pendingWill = undefined
+    },
+    releaseWill: (acting: Acting) => {
+      const { sessionExpiryIntervalSeconds } = acting.context
+      const endsAtMs =
+        sessionExpiryIntervalSeconds === NEVER_EXPIRES
+          ? Infinity
+          : core.clock.nowMs() + sessionExpiryIntervalSeconds * 1000
+      host(acting).will?.release(endsAtMs)
+    },
+    fireWill: (acting: Acting) => host(acting).will?.due(),
+    cancelWill: (acting: Acting) => host(acting).will?.cancel(),
+    supersedeWill: (acting: Acting) => {
+      const { will } = host(acting)
+      if (!will) return
+      // Section 3.1.3.2.2: within its delay a will is not sent when the session goes on.
+      if (will.delaySeconds > 0) will.cancel()
+      else will.due()
+    },
+  }
+}
+
+/** What CONNACK tells the client: only what differs from what it would assume. */
+function connack(session: Session, context: SessionContext, core: SessionCore): ConnackPacket {
+  const { features } = core
+  const { limits } = session.policy
+  const connect = session.connectPacket!
+  session.keepAliveSeconds = grantedKeepAlive(connect.keepAliveSeconds, limits.maxKeepAliveSeconds)
+  const packet: { -readonly [K in keyof ConnackPacket]: ConnackPacket[K] } = {
+    type: 2,
+    sessionPresent: context.resumed,
+    reasonCode: ReasonCode.Success,
+  }
+  if (!session.isMqtt5) return packet
+  if (context.sessionExpiryIntervalSeconds !== (connect.sessionExpiryIntervalSeconds ?? 0)) {
+    packet.sessionExpiryIntervalSeconds = context.sessionExpiryIntervalSeconds
+  }
+  if (limits.receiveMaximumMessages < 65_535) packet.receiveMaximum = limits.receiveMaximumMessages
+  if (features.maximumQoS < 2) packet.maximumQoS = features.maximumQoS as 0 | 1
+  if (!features.retainAvailable) packet.retainAvailable = false
+  if (limits.maxPacketBytes < 268_435_460) packet.maximumPacketSizeBytes = limits.maxPacketBytes
+  if (session.hasAssignedId) packet.assignedClientIdentifier = session.clientId
+  if (limits.topicAliasMaximum > 0) packet.topicAliasMaximum = limits.topicAliasMaximum
+  if (!features.wildcardSubscriptionAvailable) packet.wildcardSubscriptionAvailable = false
+  if (!features.subscriptionIdentifiersAvailable) packet.subscriptionIdentifiersAvailable = false
+  if (!features.sharedSubscriptionAvailable) packet.sharedSubscriptionAvailable = false
+  // MQTT-3.1.2-21: the client uses this value instead of its own.
+  if (session.keepAliveSeconds !== connect.keepAliveSeconds) packet.serverKeepAliveSeconds = session.keepAliveSeconds
+  // MQTT-3.1.2-28
+  if (connect.requestResponseInformation && features.responseInformation !== undefined) {
+    packet.responseInformation = features.responseInformation
+  }
+  if (connect.authenticationMethod !== undefined) {
+    packet.authenticationMethod = connect.authenticationMethod
+    if (session.authenticatedReply) packet.authenticationData = session.authenticatedReply
+  }
+  session.authenticatedReply = undefined
+  return packet
+}
+
+/** 0 asks for no keepalive at all, which a limit answers with its own value. */
+function grantedKeepAlive(asked: number, maximum: number): number {
+  if (maximum === 0) return asked
+  return asked === 0 ? maximum : Math.min(asked, maximum)
+}

@@ -1,0 +1,234 @@
+import { ProtocolError } from '../errors.ts'
+import type { AllowMessage, Deny, Next } from '../hooks.ts'
+import { PacketType, Publication, type AcknowledgementPacket, type InboundPacket, type Message } from '../messages.ts'
+import { ReasonCode } from '../reason-codes.ts'
+import type { Connection } from './connection.ts'
+import { isPromise, withTimeout } from './decide.ts'
+import { RateLimit } from './rate-limit.ts'
+import type { Session } from './session.ts'
+import { Subscriptions } from './subscriptions.ts'
+
+type DataPacket = Exclude<InboundPacket, { type: 1 | 14 | 15 }>
+type PublishVerdict = Next | Deny | AllowMessage
+
+/** Topics that only the broker itself publishes (threat 79). */
+const RESERVED_PREFIX = '$SYS'
+
+/**
+ * The data packets of an online client. It answers each of them, and keeps their order: while a
+ * decision is pending the connection is not read.
+ */
+export class Inbound {
+  readonly #session: Session
+  readonly #rate: RateLimit | undefined
+  /** QoS 2 identifiers that were received and not released yet (MQTT-4.3.3-10). */
+  #unreleased: Set<number> | undefined = undefined
+
+  constructor(session: Session) {
+    this.#session = session
+    const { maxMessagesPerSecond, messageBurst } = session.policy.limits
+    this.#rate =
+      maxMessagesPerSecond === Infinity
+        ? undefined
+        : new RateLimit(session.core.clock, maxMessagesPerSecond, messageBurst)
+  }
+
+  handle(packet: DataPacket): void {
+    switch (packet.type) {
+      case PacketType.Publish:
+        return this.#onPublish(packet)
+      case PacketType.Puback:
+      case PacketType.Pubrec:
+      case PacketType.Pubrel:
+      case PacketType.Pubcomp:
+        return this.#onAcknowledgement(packet)
+      case PacketType.Pingreq:
+        return this.#session.connection?.pingResponse()
+      case PacketType.Subscribe:
+        return this.#session.decide(this.#subscriptions().subscribe(packet))
+      case PacketType.Unsubscribe:
+        return this.#subscriptions().unsubscribe(packet)
+    }
+  }
+
+  #subscriptions(): Subscriptions {
+    const session = this.#session
+    session.subscriptions ??= new Subscriptions(session)
+    return session.subscriptions
+  }
+
+  // --- PUBLISH ------------------------------------------------------------------------------
+
+  #onPublish(publication: Publication): void {
+    const session = this.#session
+    if (this.#rate) {
+      const waitMs = this.#rate.takeOrWait()
+      // The rest is read when the client's rate allows it: nothing is lost, and its order is kept.
+      if (waitMs > 0) return session.decide(this.#after(waitMs, publication))
+    }
+    if (publication.qos === 2 && this.#isRepeated(publication)) return
+    this.#checkFeatures(publication)
+    publication.publisher = session.clientId
+    const expiry = publication.properties?.messageExpiryIntervalSeconds
+    if (expiry !== undefined) publication.expiresAtMs = session.nowMs() + expiry * 1000
+    if (publication.topic.charCodeAt(0) === 0x24 && publication.topic.startsWith(RESERVED_PREFIX)) {
+      return this.#refuse(publication, ReasonCode.NotAuthorized, 'the topic is reserved')
+    }
+    const { onPublish } = session.policy.hooks
+    if (onPublish === undefined) return this.#route(publication)
+    this.#ask(publication, onPublish)
+  }
+
+  async #after(waitMs: number, publication: Publication): Promise<void> {
+    const { deadlines, clock } = this.#session.core
+    await new Promise<void>((resolve) => {
+      deadlines.schedule(clock.nowMs() + waitMs, resolve)
+    })
+    if (this.#session.isOpen) this.#onPublish(publication)
+  }
+
+  /** MQTT-4.3.3-10: the same message again is answered again and not delivered again. */
+  #isRepeated(publication: Publication): boolean {
+    const unreleased = (this.#unreleased ??= new Set())
+    const { packetId } = publication
+    if (unreleased.has(packetId)) {
+      this.#session.connection?.acknowledge(PacketType.Pubrec, packetId, ReasonCode.Success)
+      return true
+    }
+    // MQTT-3.3.4-7: the window that CONNACK announced.
+    if (unreleased.size >= this.#session.policy.limits.receiveMaximumMessages) {
+      throw new ProtocolError(ReasonCode.ReceiveMaximumExceeded, 'more QoS 2 messages under way than allowed')
+    }
+    return false
+  }
+
+  #checkFeatures(publication: Publication): void {
+    const { features } = this.#session.core
+    // MQTT-3.2.2-11
+    if (publication.qos > features.maximumQoS)
+      throw new ProtocolError(ReasonCode.QoSNotSupported, 'this QoS is not offered')
+    // MQTT-3.2.2-14
+    if (publication.retain && !features.retainAvailable) {
+      throw new ProtocolError(ReasonCode.RetainNotSupported, 'retained messages are not offered')
+    }
+  }
+
+  #ask(publication: Publication, onPublish: NonNullable<Session['policy']['hooks']['onPublish']>): void {
+    const session = this.#session
+    let decision: PublishVerdict | Promise<PublishVerdict>
+    try {
+      decision = onPublish({ message: toMessage(publication), will: false }, session.hookClient)
+    } catch (error) {
+      return this.#refuseFailed(publication, error)
+    }
+    if (!isPromise(decision)) return this.#onVerdict(publication, decision)
+    const { decisionTimeoutMs } = session.policy.limits
+    session.decide(
+      withTimeout(session.core.clock, decisionTimeoutMs, 'onPublish', decision).then(
+        (verdict) => session.isOpen && this.#onVerdict(publication, verdict),
+        (error: unknown) => session.isOpen && this.#refuseFailed(publication, error),
+      ),
+    )
+  }
+
+  #refuseFailed(publication: Publication, error: unknown): void {
+    this.#session.core.events.emit({ type: 'hook.failed', hook: 'onPublish', clientId: this.#session.clientId, error })
+    this.#refuse(publication, ReasonCode.NotAuthorized, 'the decision failed')
+  }
+
+  #onVerdict(publication: Publication, verdict: PublishVerdict): void {
+    switch (verdict?.type) {
+      case 'next':
+        return this.#route(publication)
+      case 'deny':
+        return this.#refuse(publication, verdict.reasonCode, verdict.reason)
+      case 'allow':
+        return this.#route(changed(publication, verdict))
+      default:
+        return this.#refuseFailed(publication, new TypeError('onPublish gave no verdict'))
+    }
+  }
+
+  #route(publication: Publication): void {
+    const pending = this.#session.core.router.publish(publication)
+    if (pending === undefined) return this.#accept(publication)
+    this.#session.decide(pending.then(() => this.#accept(publication)))
+  }
+
+  /** MQTT-4.3.2-4, MQTT-4.3.3-8: the message is ours now. */
+  #accept(publication: Publication): void {
+    const { qos, packetId } = publication
+    if (qos === 0) return
+    if (qos === 2) (this.#unreleased ??= new Set()).add(packetId)
+    const code =
+      publication.reached === 0 && !publication.observed ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
+    this.#session.connection?.acknowledge(qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, code)
+  }
+
+  /** Semantics 7.17: MQTT 5 is told, QoS 0 is dropped, an older client is disconnected. */
+  #refuse(publication: Publication, reasonCode: ReasonCode, reason: string): void {
+    const session = this.#session
+    session.dropped(publication, publication.qos, 'denied')
+    if (!session.isMqtt5) return session.refusePacket(reasonCode, reason)
+    if (publication.qos === 0) return
+    const type = publication.qos === 1 ? PacketType.Puback : PacketType.Pubrec
+    session.connection?.acknowledge(type, publication.packetId, reasonCode, reason)
+  }
+
+  // --- acknowledgements ---------------------------------------------------------------------
+
+  #onAcknowledgement({ type, packetId, reasonCode }: AcknowledgementPacket): void {
+    const session = this.#session
+    const connection = session.connection as Connection
+    switch (type) {
+      case PacketType.Puback:
+        session.outbound?.onPuback(packetId)
+        return
+      case PacketType.Pubrec:
+        if (session.outbound) session.outbound.onPubrec(connection, packetId, reasonCode)
+        else connection.acknowledge(PacketType.Pubrel, packetId, ReasonCode.PacketIdentifierNotFound)
+        return
+      case PacketType.Pubrel: {
+        // MQTT-4.3.3-11: always answered; MQTT 5 learns when there was nothing to release.
+        const known = this.#unreleased?.delete(packetId) === true
+        connection.acknowledge(
+          PacketType.Pubcomp,
+          packetId,
+          known ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound,
+        )
+        return
+      }
+      case PacketType.Pubcomp:
+        session.outbound?.onPubcomp(packetId)
+    }
+  }
+}
+
+/** The message as hooks see it. */
+export function toMessage(publication: Publication): Message {
+  const { topic, payload, qos, retain, properties, publisher } = publication
+  return { topic, payload, qos, retain, properties: properties ?? {}, publisher }
+}
+
+/** The message with what a hook replaced. Identifier and QoS stay: they belong to the packet. */
+export function changed(publication: Publication, changes: AllowMessage): Publication {
+  if (changes.topic === undefined && changes.payload === undefined && changes.properties === undefined)
+    return publication
+  const payload = changes.payload ? Buffer.from(changes.payload) : publication.payload
+  const { qos, retain, dup, packetId } = publication
+  const copy = new Publication(
+    changes.topic ?? publication.topic,
+    qos,
+    retain,
+    dup,
+    packetId,
+    payload,
+    0,
+    payload.length,
+  )
+  copy.publisher = publication.publisher
+  copy.expiresAtMs = publication.expiresAtMs
+  copy.properties = changes.properties ?? publication.properties
+  if (!changes.properties) copy.propertyBytes = publication.propertyBytes
+  return copy
+}

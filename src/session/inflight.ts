@@ -1,0 +1,121 @@
+import type { Publication, QoS } from '../messages.ts'
+import type { DeliveryGroup } from '../router/subscriber.ts'
+
+/** How far the delivery of a QoS 1 or 2 message has come. */
+export const InflightState = {
+  Free: 0,
+  /** PUBLISH sent; PUBACK or PUBREC is due. */
+  Published: 1,
+  /** PUBREC received, PUBREL sent; PUBCOMP is due. */
+  Released: 2,
+} as const
+export type InflightState = (typeof InflightState)[keyof typeof InflightState]
+
+export interface InflightEntry {
+  packetId: number
+  state: InflightState
+  /** Order of first transmission: resumption repeats it (MQTT-4.4.0-1). */
+  sequence: number
+  qos: QoS
+  retain: boolean
+  /** Undefined once released: only the identifier is still owed. */
+  publication: Publication | undefined
+  subscriptionIdentifiers: readonly number[] | undefined
+  group: DeliveryGroup | undefined
+}
+
+const MAX_PACKET_ID = 65_535
+
+/**
+ * The outgoing QoS 1 and 2 messages of a session that are not settled. Identifiers count up and
+ * wrap at 65535; an entry lives in the slot `identifier mod size`, and an identifier whose slot is
+ * taken is passed over. So one that is in use is never given out again (MQTT-2.2.1-4), and neither
+ * adding nor settling allocates or searches.
+ */
+export class Inflight {
+  #slots: (InflightEntry | undefined)[]
+  #mask: number
+  #lastId = 0
+  #sequence = 0
+  #size = 0
+
+  constructor(initialSlots = 16) {
+    this.#slots = Array.from<InflightEntry | undefined>({ length: initialSlots })
+    this.#mask = initialSlots - 1
+  }
+
+  get size(): number {
+    return this.#size
+  }
+
+  /** Takes the next free identifier; undefined when all 65535 are in use (threat 55). */
+  add(
+    publication: Publication,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+    group: DeliveryGroup | undefined,
+  ): number | undefined {
+    if (this.#size === MAX_PACKET_ID) return undefined
+    if (this.#size * 2 >= this.#slots.length && this.#slots.length <= MAX_PACKET_ID) this.#grow()
+    let packetId = this.#lastId
+    let entry: InflightEntry | undefined
+    do {
+      packetId = (packetId % MAX_PACKET_ID) + 1
+      entry = this.#slots[packetId & this.#mask]
+    } while (entry !== undefined && entry.state !== InflightState.Free)
+    this.#lastId = packetId
+    this.#size++
+    if (entry === undefined) {
+      this.#slots[packetId & this.#mask] = {
+        packetId,
+        state: InflightState.Published,
+        sequence: this.#sequence++,
+        qos,
+        retain,
+        publication,
+        subscriptionIdentifiers,
+        group,
+      }
+      return packetId
+    }
+    entry.packetId = packetId
+    entry.state = InflightState.Published
+    entry.sequence = this.#sequence++
+    entry.qos = qos
+    entry.retain = retain
+    entry.publication = publication
+    entry.subscriptionIdentifiers = subscriptionIdentifiers
+    entry.group = group
+    return packetId
+  }
+
+  get(packetId: number): InflightEntry | undefined {
+    const entry = this.#slots[packetId & this.#mask]
+    return entry !== undefined && entry.packetId === packetId && entry.state !== InflightState.Free ? entry : undefined
+  }
+
+  /** Frees the identifier; the entry object stays in its slot for the next message. */
+  settle(entry: InflightEntry): void {
+    entry.state = InflightState.Free
+    entry.publication = undefined
+    entry.subscriptionIdentifiers = undefined
+    entry.group = undefined
+    this.#size--
+  }
+
+  /** All unsettled entries in the order of their first transmission. */
+  inOrder(): InflightEntry[] {
+    const entries: InflightEntry[] = []
+    for (const entry of this.#slots) if (entry !== undefined && entry.state !== InflightState.Free) entries.push(entry)
+    return entries.sort((a, b) => a.sequence - b.sequence)
+  }
+
+  #grow(): void {
+    const unsettled = this.inOrder()
+    const length = this.#slots.length * 2
+    this.#slots = Array.from<InflightEntry | undefined>({ length })
+    this.#mask = length - 1
+    for (const entry of unsettled) this.#slots[entry.packetId & this.#mask] = entry
+  }
+}

@@ -1,0 +1,288 @@
+import { Observable, Subject } from 'rxjs'
+
+import { StatemqError } from '../errors.ts'
+import {
+  PacketType,
+  Publication,
+  type ConnackPacket,
+  type ConnectionInfo,
+  type Message,
+  type MessageInput,
+  type QoS,
+} from '../messages.ts'
+import { ReasonCode, isFailure } from '../reason-codes.ts'
+import { isTopicFilter, isTopicName } from '../router/topics.ts'
+import type { AcknowledgementType, Connection } from './connection.ts'
+import { LocalConnection, type LocalPeer } from './local-connection.ts'
+
+/** What `broker.client` takes. */
+export interface ClientOptions {
+  /** Default: one of the broker's making. */
+  readonly clientId?: string
+  readonly username?: string
+  readonly password?: string | Uint8Array
+  /** Default true. */
+  readonly cleanStart?: boolean
+  /** Default 0: the session ends with the client. */
+  readonly sessionExpiryIntervalSeconds?: number
+  readonly will?: MessageInput & { readonly delaySeconds?: number }
+  /** QoS 1 and 2 messages that the client takes unacknowledged. Default 65535. */
+  readonly receiveMaximum?: number
+}
+
+/** How an in-process client subscribes. */
+export interface ClientSubscribeOptions {
+  /** Default 2. */
+  readonly qos?: QoS
+  /** Default false. */
+  readonly noLocal?: boolean
+  /** Default true: `message.retain` is as published. */
+  readonly retainAsPublished?: boolean
+  /** Default 0: retained messages come first. */
+  readonly retainHandling?: 0 | 1 | 2
+}
+
+interface Feed {
+  readonly subject: Subject<Message>
+  readonly identifier: number
+  count: number
+}
+
+interface Pending {
+  readonly resolve: (reasonCodes: readonly number[]) => void
+  readonly reject: (error: Error) => void
+}
+
+const MAX_PACKET_ID = 65_535
+
+/**
+ * A client inside the broker's process. It has a session like any other, with the same limits,
+ * hooks and authorization, but no socket and no bytes.
+ */
+export class LocalClient implements LocalPeer {
+  readonly #connection: LocalConnection
+  readonly #feeds = new Map<string, Feed>()
+  readonly #byIdentifier = new Map<number, Feed>()
+  readonly #pending = new Map<number, Pending>()
+  #connack: { resolve: (packet: ConnackPacket) => void; reject: (error: Error) => void } | undefined = undefined
+  #closedWith: ReasonCode | undefined = undefined
+  #resolveClosed!: (reasonCode: ReasonCode | undefined) => void
+  #lastPacketId = 0
+  #lastIdentifier = 0
+  #isClosed = false
+  clientId = ''
+  /** Whether the session was there before. */
+  sessionPresent = false
+  /** Resolves when the connection has ended, with the reason code of the broker's DISCONNECT if there was one. */
+  readonly closed: Promise<ReasonCode | undefined>
+
+  readonly #guard: <T>(observable: Observable<T>) => Observable<T>
+
+  /** `guard` keeps what a consumer throws from reaching the broker. */
+  constructor(info: ConnectionInfo, guard: <T>(observable: Observable<T>) => Observable<T>) {
+    this.#guard = guard
+    this.#connection = new LocalConnection(info, this)
+    this.closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve
+    })
+  }
+
+  /** For the broker, which gives it a session. */
+  get connection(): Connection {
+    return this.#connection
+  }
+
+  /** Sends CONNECT; rejects with SMQ_CLIENT_REFUSED. */
+  async connect(options: ClientOptions): Promise<void> {
+    const accepted = new Promise<ConnackPacket>((resolve, reject) => {
+      this.#connack = { resolve, reject }
+    })
+    this.clientId = options.clientId ?? ''
+    const { will, password } = options
+    this.#connection.push({
+      type: PacketType.Connect,
+      protocolVersion: 5,
+      clientId: this.clientId,
+      cleanStart: options.cleanStart ?? true,
+      keepAliveSeconds: 0,
+      username: options.username,
+      password: password === undefined ? undefined : Buffer.from(password),
+      will: will && {
+        topic: checkedTopic(will.topic),
+        payload: Buffer.from(will.payload ?? ''),
+        qos: will.qos ?? 0,
+        retain: will.retain ?? false,
+        delaySeconds: will.delaySeconds ?? 0,
+        properties: will.properties ?? {},
+      },
+      sessionExpiryIntervalSeconds: options.sessionExpiryIntervalSeconds ?? 0,
+      receiveMaximum: options.receiveMaximum ?? 65_535,
+      maximumPacketSizeBytes: undefined,
+      topicAliasMaximum: 0,
+      requestResponseInformation: false,
+      requestProblemInformation: true,
+      userProperties: [],
+      authenticationMethod: undefined,
+      authenticationData: undefined,
+    })
+    const connack = await accepted
+    this.sessionPresent = connack.sessionPresent
+    this.clientId = connack.assignedClientIdentifier ?? this.clientId
+  }
+
+  /**
+   * The messages of a filter. Subscribing to the Observable subscribes to the filter, the last one
+   * to leave unsubscribes; a refusal is the Observable's error (SMQ_SUBSCRIBE_REFUSED).
+   */
+  messages(filter: string, options: ClientSubscribeOptions = {}): Observable<Message> {
+    if (!isTopicFilter(filter, Infinity)) throw new StatemqError('SMQ_FILTER_INVALID', filter)
+    const messages$ = new Observable<Message>((observer) => {
+      const feed = this.#feeds.get(filter) ?? this.#open(filter, options)
+      feed.count++
+      const subscription = feed.subject.subscribe(observer)
+      return () => {
+        subscription.unsubscribe()
+        if (--feed.count === 0) this.#close(filter, feed)
+      }
+    })
+    return this.#guard(messages$)
+  }
+
+  /** Resolves when the broker has accepted the message (QoS 1, 2) or taken it (QoS 0); rejects with SMQ_PUBLISH_REFUSED. */
+  async publish(input: MessageInput): Promise<void> {
+    this.#assertOpen()
+    const qos = input.qos ?? 0
+    const packetId = qos > 0 ? this.#nextPacketId() : 0
+    const payload = Buffer.from(input.payload ?? '')
+    const publication = new Publication(
+      checkedTopic(input.topic),
+      qos,
+      input.retain ?? false,
+      false,
+      packetId,
+      payload,
+      0,
+      payload.length,
+    )
+    publication.properties = input.properties
+    const acknowledged = qos > 0 ? this.#wait(packetId) : undefined
+    this.#connection.push(publication)
+    const codes = await acknowledged
+    const code = codes?.[0] ?? 0
+    if (isFailure(code))
+      throw new StatemqError('SMQ_PUBLISH_REFUSED', `reason code ${code}`, { reasonCode: code as ReasonCode })
+  }
+
+  /** DISCONNECT; with `withWill` the will is published (reason code 0x04). */
+  async close(options: { readonly withWill?: boolean } = {}): Promise<void> {
+    if (!this.#isClosed) {
+      const reasonCode = options.withWill ? ReasonCode.DisconnectWithWill : ReasonCode.Success
+      const nothing = { sessionExpiryIntervalSeconds: undefined, reasonString: undefined, serverReference: undefined }
+      this.#connection.push({ type: PacketType.Disconnect, reasonCode, userProperties: [], ...nothing })
+    }
+    await this.closed
+  }
+
+  /** Ends as a broken connection would. */
+  abort(): void {
+    this.#connection.abort()
+  }
+
+  onConnack(packet: ConnackPacket): void {
+    if (!isFailure(packet.reasonCode)) return this.#connack?.resolve(packet)
+    const { reasonCode } = packet
+    this.#connack?.reject(new StatemqError('SMQ_CLIENT_REFUSED', packet.reasonString, { reasonCode }))
+  }
+
+  onMessage(message: Message, subscriptionIdentifiers: readonly number[]): void {
+    for (const identifier of subscriptionIdentifiers) this.#byIdentifier.get(identifier)?.subject.next(message)
+  }
+
+  onAcknowledgement(type: AcknowledgementType, packetId: number, reasonCode: number): void {
+    if (type === PacketType.Pubrec && !isFailure(reasonCode)) {
+      this.#connection.push({ type: PacketType.Pubrel, packetId, reasonCode: ReasonCode.Success })
+      return
+    }
+    this.onSubscribed(packetId, [reasonCode])
+  }
+
+  onSubscribed(packetId: number, reasonCodes: readonly number[]): void {
+    this.#pending.get(packetId)?.resolve(reasonCodes)
+    this.#pending.delete(packetId)
+  }
+
+  onClosed(reasonCode: ReasonCode | undefined): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#closedWith = reasonCode
+    const error = this.#closedError()
+    this.#connack?.reject(error)
+    for (const { reject } of this.#pending.values()) reject(error)
+    this.#pending.clear()
+    for (const { subject } of this.#feeds.values()) subject.complete()
+    this.#resolveClosed(reasonCode)
+  }
+
+  #open(filter: string, options: ClientSubscribeOptions): Feed {
+    this.#assertOpen()
+    const feed: Feed = { subject: new Subject(), identifier: ++this.#lastIdentifier, count: 0 }
+    this.#feeds.set(filter, feed)
+    this.#byIdentifier.set(feed.identifier, feed)
+    const packetId = this.#nextPacketId()
+    const { qos = 2, noLocal = false, retainAsPublished = true, retainHandling = 0 } = options
+    const answer = this.#wait(packetId)
+    this.#connection.push({
+      type: PacketType.Subscribe,
+      packetId,
+      subscriptions: [{ filter, qos, noLocal, retainAsPublished, retainHandling }],
+      subscriptionIdentifier: feed.identifier,
+      userProperties: [],
+    })
+    answer.then(
+      ([code = ReasonCode.UnspecifiedError]) => {
+        if (isFailure(code))
+          feed.subject.error(new StatemqError('SMQ_SUBSCRIBE_REFUSED', filter, { reasonCode: code as ReasonCode }))
+      },
+      (error: unknown) => feed.subject.error(error),
+    )
+    return feed
+  }
+
+  #close(filter: string, feed: Feed): void {
+    if (this.#feeds.get(filter) === feed) this.#feeds.delete(filter)
+    this.#byIdentifier.delete(feed.identifier)
+    if (this.#isClosed || feed.subject.hasError) return
+    this.#connection.push({
+      type: PacketType.Unsubscribe,
+      packetId: this.#nextPacketId(),
+      filters: [filter],
+      userProperties: [],
+    })
+  }
+
+  #wait(packetId: number): Promise<readonly number[]> {
+    return new Promise((resolve, reject) => this.#pending.set(packetId, { resolve, reject }))
+  }
+
+  #nextPacketId(): number {
+    do {
+      this.#lastPacketId = (this.#lastPacketId % MAX_PACKET_ID) + 1
+    } while (this.#pending.has(this.#lastPacketId))
+    return this.#lastPacketId
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw this.#closedError()
+  }
+
+  #closedError(): StatemqError {
+    const reasonCode = this.#closedWith
+    return new StatemqError('SMQ_CLIENT_CLOSED', undefined, reasonCode === undefined ? {} : { reasonCode })
+  }
+}
+
+/** The topic, or SMQ_TOPIC_INVALID. */
+export function checkedTopic(topic: string): string {
+  if (!isTopicName(topic, Infinity)) throw new StatemqError('SMQ_TOPIC_INVALID', JSON.stringify(topic).slice(0, 100))
+  return topic
+}

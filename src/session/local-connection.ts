@@ -1,0 +1,158 @@
+import { Subject } from 'rxjs'
+
+import {
+  PacketType,
+  type ConnackPacket,
+  type ConnectionInfo,
+  type InboundPacket,
+  type Message,
+  type OutboundPacket,
+  type Publication,
+  type QoS,
+} from '../messages.ts'
+import { ReasonCode } from '../reason-codes.ts'
+import type { AcknowledgementType, Connection, PauseReason } from './connection.ts'
+
+/** Messages that wait for the end of the turn; beyond, the session's outbox holds back. */
+const MAX_QUEUED_MESSAGES = 1_000
+
+/** What a local connection hears from its session. */
+export interface LocalPeer {
+  onConnack(packet: ConnackPacket): void
+  onMessage(message: Message, subscriptionIdentifiers: readonly number[]): void
+  /** PUBACK, PUBREC or PUBCOMP. */
+  onAcknowledgement(type: AcknowledgementType, packetId: number, reasonCode: number): void
+  onSubscribed(packetId: number, reasonCodes: readonly number[]): void
+  onClosed(reasonCode: ReasonCode | undefined): void
+}
+
+interface Waiting {
+  readonly publication: Publication
+  readonly qos: QoS
+  readonly packetId: number
+  readonly retain: boolean
+  readonly identifiers: readonly number[]
+}
+
+/**
+ * The connection of an in-process client: packets are handed over as objects. What the session
+ * sends is given to the client at the end of the turn, so that neither can re-enter the other.
+ */
+export class LocalConnection implements Connection {
+  readonly info: ConnectionInfo
+  readonly protocolVersion = 5
+  readonly #packets = new Subject<InboundPacket>()
+  readonly packets$ = this.#packets.asObservable()
+  lastTick = 0
+  onWritable: ((writable: boolean) => void) | undefined = undefined
+  writable = true
+  readonly #peer: LocalPeer
+  #messages: Waiting[] = []
+  #held: InboundPacket[] = []
+  #pauses = new Set<PauseReason>()
+  #scheduled = false
+  #closed = false
+  #reasonCode: ReasonCode | undefined = undefined
+
+  constructor(info: ConnectionInfo, peer: LocalPeer) {
+    this.info = info
+    this.#peer = peer
+  }
+
+  /** From the client to the session, in order; waits while the session decides. */
+  push(packet: InboundPacket): void {
+    if (this.#closed) return
+    if (this.#pauses.size > 0 || this.#held.length > 0) this.#held.push(packet)
+    else this.#packets.next(packet)
+  }
+
+  accept(): void {}
+
+  publish(
+    publication: Publication,
+    qos: QoS,
+    packetId: number,
+    _duplicate: boolean,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+  ): boolean {
+    publication.detach()
+    this.#messages.push({ publication, qos, packetId, retain, identifiers: subscriptionIdentifiers ?? [] })
+    if (this.#messages.length >= MAX_QUEUED_MESSAGES && this.writable) {
+      this.writable = false
+      this.onWritable?.(false)
+    }
+    this.#schedule()
+    return true
+  }
+
+  acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number): void {
+    queueMicrotask(() => {
+      if (type === PacketType.Pubrel) this.push({ type: PacketType.Pubcomp, packetId, reasonCode: ReasonCode.Success })
+      else this.#peer.onAcknowledgement(type, packetId, reasonCode)
+    })
+  }
+
+  pingResponse(): void {}
+
+  send(packet: OutboundPacket): boolean {
+    if (packet.type === PacketType.Disconnect) this.#reasonCode = packet.reasonCode
+    queueMicrotask(() => {
+      if (packet.type === PacketType.Connack) this.#peer.onConnack(packet)
+      else if (packet.type === PacketType.Suback || packet.type === PacketType.Unsuback) {
+        this.#peer.onSubscribed(packet.packetId, packet.reasonCodes)
+      }
+    })
+    return true
+  }
+
+  pause(reason: PauseReason): void {
+    this.#pauses.add(reason)
+  }
+
+  resume(reason: PauseReason): void {
+    this.#pauses.delete(reason)
+    while (this.#pauses.size === 0 && this.#held.length > 0) this.#packets.next(this.#held.shift()!)
+  }
+
+  end(): void {
+    if (this.#closed) return
+    this.#closed = true
+    setImmediate(() => {
+      this.#flush()
+      this.#peer.onClosed(this.#reasonCode)
+    })
+  }
+
+  destroy(): void {
+    this.end()
+  }
+
+  /** The client is gone without DISCONNECT. */
+  abort(): void {
+    if (this.#closed) return
+    this.#packets.complete()
+    this.end()
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    setImmediate(() => this.#flush())
+  }
+
+  #flush(): void {
+    this.#scheduled = false
+    const messages = this.#messages
+    this.#messages = []
+    for (const { publication, qos, packetId, retain, identifiers } of messages) {
+      const { topic, payload, properties, publisher } = publication
+      this.#peer.onMessage({ topic, payload, qos, retain, properties: properties ?? {}, publisher }, identifiers)
+      if (qos === 1) this.push({ type: PacketType.Puback, packetId, reasonCode: ReasonCode.Success })
+      else if (qos === 2) this.push({ type: PacketType.Pubrec, packetId, reasonCode: ReasonCode.Success })
+    }
+    if (this.writable || this.#closed) return
+    this.writable = true
+    this.onWritable?.(true)
+  }
+}

@@ -1,0 +1,301 @@
+import type { DropReason } from '../events.ts'
+import type { Publication, QoS } from '../messages.ts'
+import type { OverflowPolicy } from '../options.ts'
+import type { DeliveryGroup } from '../router/subscriber.ts'
+import { ReasonCode, isFailure } from '../reason-codes.ts'
+import type { Connection } from './connection.ts'
+import { Inflight, InflightState, type InflightEntry } from './inflight.ts'
+import { BoundedOutbox, type Delivery } from './outbox.ts'
+
+/** What an outbound side needs to know of its session. */
+export interface OutboundHost {
+  /** Undefined while offline. */
+  readonly connection: Connection | undefined
+  /** The session is online and awake; false while it is throttled. */
+  readonly isFlowing: boolean
+  readonly isMqtt5: boolean
+  /** Whether it will be there after its connection. */
+  readonly isPersistent: boolean
+  nowMs(): number
+  dropped(publication: Publication, qos: QoS, reason: DropReason): void
+  acknowledged(publication: Publication, qos: QoS): void
+  /** The outbox is full and the policy is to disconnect. */
+  overflowed(): void
+  /** The window or the outbox has room again: whoever feeds it may go on. */
+  hasRoom(): void
+}
+
+export interface OutboundLimits {
+  readonly maxQueuedMessages: number
+  readonly maxQueuedBytes: number
+}
+
+/**
+ * The way of messages from the router to one client: straight through while the client keeps up,
+ * through the bounded outbox while it does not. Knows the window (Receive Maximum), what is
+ * unacknowledged, and what to send again on resumption.
+ */
+export class Outbound {
+  readonly #host: OutboundHost
+  readonly #outbox: BoundedOutbox
+  readonly #inflight = new Inflight()
+  /** Unacknowledged PUBLISH packets of this connection; the window counts them. */
+  #outstanding = 0
+  #window = 0
+  /** Entries of an earlier connection that are still to be sent again, in order. */
+  #resend: InflightEntry[] = []
+  #resendAt = 0
+
+  constructor(host: OutboundHost, limits: OutboundLimits, policy: OverflowPolicy) {
+    this.#host = host
+    this.#outbox = new BoundedOutbox(limits.maxQueuedMessages, limits.maxQueuedBytes, policy)
+  }
+
+  get load(): number {
+    return this.#inflight.size + this.#outbox.size
+  }
+
+  get queued(): number {
+    return this.#outbox.size
+  }
+
+  get queuedBytes(): number {
+    return this.#outbox.bytes
+  }
+
+  get inflight(): number {
+    return this.#inflight.size
+  }
+
+  get isIdle(): boolean {
+    return this.#outbox.size === 0 && this.#resendAt === this.#resend.length
+  }
+
+  /** True while another QoS 1 or 2 message could be sent at once. */
+  get hasWindow(): boolean {
+    return this.#outstanding < this.#window
+  }
+
+  deliver(
+    publication: Publication,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+    group: DeliveryGroup | undefined,
+  ): void {
+    const connection = this.#host.connection
+    if (connection !== undefined && connection.writable && this.#host.isFlowing) {
+      if (qos === 0) {
+        if (!this.#outbox.hasAtMostOnce)
+          return this.#sendAtMostOnce(connection, publication, retain, subscriptionIdentifiers)
+      } else if (
+        this.#outstanding < this.#window &&
+        !this.#outbox.hasAcknowledged &&
+        this.#resendAt === this.#resend.length
+      ) {
+        return this.#send(connection, publication, qos, retain, subscriptionIdentifiers, group)
+      }
+    } else if (qos === 0 && (connection === undefined || !this.#host.isFlowing)) {
+      // MQTT-3.1.2-5: only QoS 1 and 2 wait for a client that is away.
+      if (connection === undefined) return this.#host.dropped(publication, qos, 'offline')
+    }
+    this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
+  }
+
+  #enqueue(delivery: Delivery): void {
+    const dropped = this.#outbox.push(delivery)
+    if (dropped === undefined) {
+      this.#host.dropped(delivery.publication, delivery.qos, 'queue-full')
+      return this.#host.overflowed()
+    }
+    for (const lost of dropped) this.#host.dropped(lost.publication, lost.qos, 'queue-full')
+  }
+
+  #sendAtMostOnce(
+    connection: Connection,
+    publication: Publication,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+  ): void {
+    if (this.#isExpired(publication, 0)) return
+    if (!connection.publish(publication, 0, 0, false, retain, subscriptionIdentifiers)) {
+      this.#host.dropped(publication, 0, 'too-large')
+    }
+  }
+
+  #send(
+    connection: Connection,
+    publication: Publication,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+    group: DeliveryGroup | undefined,
+  ): void {
+    if (this.#isExpired(publication, qos)) return
+    const packetId = this.#inflight.add(publication, qos, retain, subscriptionIdentifiers, group)
+    if (packetId === undefined) return this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
+    if (connection.publish(publication, qos, packetId, false, retain, subscriptionIdentifiers)) {
+      this.#outstanding++
+      return
+    }
+    // MQTT-3.1.2-25: as if it had been delivered.
+    this.#inflight.settle(this.#inflight.get(packetId)!)
+    this.#host.dropped(publication, qos, 'too-large')
+  }
+
+  #isExpired(publication: Publication, qos: QoS): boolean {
+    if (publication.expiresAtMs === Infinity || publication.expiresAtMs > this.#host.nowMs()) return false
+    this.#host.dropped(publication, qos, 'expired')
+    return true
+  }
+
+  /** A connection begins: what is unacknowledged goes out again (MQTT-4.4.0-1). */
+  wake(window: number): void {
+    this.#window = window
+    this.#outstanding = 0
+    this.#resend = this.#inflight.inOrder()
+    this.#resendAt = 0
+  }
+
+  /** Sends as much as window and socket allow. */
+  pump(): void {
+    const connection = this.#host.connection
+    if (connection === undefined || !this.#host.isFlowing) return
+    while (connection.writable) {
+      if (this.#resendAt < this.#resend.length) {
+        if (!this.#resendNext(connection)) break
+      } else if (this.#outbox.hasAtMostOnce) {
+        const next = this.#outbox.shift(0)!
+        this.#sendAtMostOnce(connection, next.publication, next.retain, next.subscriptionIdentifiers)
+      } else if (this.#outbox.hasAcknowledged && this.#outstanding < this.#window) {
+        const next = this.#outbox.shift(1)!
+        this.#send(connection, next.publication, next.qos, next.retain, next.subscriptionIdentifiers, next.group)
+      } else break
+    }
+    if (connection.writable && this.isIdle) this.#host.hasRoom()
+  }
+
+  #resendNext(connection: Connection): boolean {
+    const entry = this.#resend[this.#resendAt]!
+    if (entry.state === InflightState.Published) {
+      if (this.#outstanding >= this.#window) return false
+      // MQTT-3.3.1-1: DUP says that it may have been seen before.
+      if (
+        connection.publish(
+          entry.publication!,
+          entry.qos,
+          entry.packetId,
+          true,
+          entry.retain,
+          entry.subscriptionIdentifiers,
+        )
+      ) {
+        this.#outstanding++
+      } else {
+        this.#host.dropped(entry.publication!, entry.qos, 'too-large')
+        this.#inflight.settle(entry)
+      }
+    } else if (entry.state === InflightState.Released) {
+      connection.acknowledge(6, entry.packetId, ReasonCode.Success)
+      this.#outstanding++
+    }
+    this.#resendAt++
+    if (this.#resendAt === this.#resend.length) {
+      this.#resend = []
+      this.#resendAt = 0
+    }
+    return true
+  }
+
+  /** PUBACK. False when nothing with this identifier waits for one. */
+  onPuback(packetId: number): boolean {
+    const entry = this.#inflight.get(packetId)
+    if (entry === undefined || entry.qos !== 1 || this.#waitsForResend(entry)) return false
+    this.#finish(entry)
+    return true
+  }
+
+  /** PUBREC. Returns the code for the PUBREL to answer with; undefined: the message ended here. */
+  onPubrec(connection: Connection, packetId: number, reasonCode: number): void {
+    const entry = this.#inflight.get(packetId)
+    if (entry === undefined || entry.qos !== 2 || this.#waitsForResend(entry)) {
+      // MQTT-4.3.3-9: after a failing PUBREC there is nothing to release.
+      if (!isFailure(reasonCode)) connection.acknowledge(6, packetId, ReasonCode.PacketIdentifierNotFound)
+      return
+    }
+    if (isFailure(reasonCode)) {
+      // MQTT-4.4.0-2: settled, and not sent again.
+      if (entry.state === InflightState.Published) this.#finish(entry)
+      return
+    }
+    if (entry.state === InflightState.Published) {
+      entry.state = InflightState.Released
+      this.#host.acknowledged(entry.publication!, 2)
+      entry.publication = undefined
+      entry.subscriptionIdentifiers = undefined
+      entry.group = undefined
+    }
+    connection.acknowledge(6, packetId, ReasonCode.Success)
+  }
+
+  /** PUBCOMP. */
+  onPubcomp(packetId: number): boolean {
+    const entry = this.#inflight.get(packetId)
+    if (entry === undefined || entry.state !== InflightState.Released || this.#waitsForResend(entry)) return false
+    this.#finish(entry)
+    return true
+  }
+
+  #finish(entry: InflightEntry): void {
+    if (entry.publication) this.#host.acknowledged(entry.publication, entry.qos)
+    this.#inflight.settle(entry)
+    if (this.#outstanding > 0) this.#outstanding--
+    if (this.isIdle) this.#host.hasRoom()
+    else this.pump()
+  }
+
+  /** An acknowledgement for what this connection has not been sent is none. */
+  #waitsForResend(entry: InflightEntry): boolean {
+    for (let i = this.#resendAt; i < this.#resend.length; i++) if (this.#resend[i] === entry) return true
+    return false
+  }
+
+  /** The connection is gone: what nobody will ask for again is given up, shared messages go to other members. */
+  sleep(): void {
+    this.#window = 0
+    this.#resend = []
+    this.#resendAt = 0
+    for (const lost of this.#outbox.extract((delivery) => delivery.qos === 0))
+      this.#host.dropped(lost.publication, 0, 'offline')
+    this.#giveBack(this.#outbox.extract((delivery) => delivery.group !== undefined))
+    // A message kept over the connection must not pin the chunk that it came in.
+    for (const entry of this.#inflight.inOrder()) entry.publication?.detach()
+  }
+
+  /** A member leaves its group: what waits goes to the others. */
+  leaveGroup(group: DeliveryGroup): void {
+    this.#giveBack(this.#outbox.extract((delivery) => delivery.group === group))
+  }
+
+  #giveBack(deliveries: readonly Delivery[]): void {
+    for (const delivery of deliveries) {
+      if (!delivery.group!.redeliver(delivery.publication)) this.#enqueue({ ...delivery, group: undefined })
+    }
+  }
+
+  /**
+   * The session ends. Unacknowledged QoS 1 messages of shared subscriptions go to another member;
+   * QoS 2 ones to nobody else (MQTT-4.8.2-5).
+   */
+  end(): void {
+    for (const entry of this.#inflight.inOrder()) {
+      if (entry.publication === undefined) continue
+      if (entry.qos === 1 && entry.group?.redeliver(entry.publication)) continue
+      this.#host.dropped(entry.publication, entry.qos, 'session-ended')
+    }
+    for (const delivery of this.#outbox.extract(() => true)) {
+      if (delivery.group?.redeliver(delivery.publication)) continue
+      this.#host.dropped(delivery.publication, delivery.qos, 'session-ended')
+    }
+  }
+}

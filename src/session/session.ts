@@ -1,0 +1,408 @@
+import type { Observer, Subscription as RxSubscription } from 'rxjs'
+import { createActor, type ActorRefFrom, type SnapshotFrom } from 'xstate'
+
+import type { SessionContext, SessionEmitted, SessionMachine } from '../../machines/session.machine.ts'
+import { ProtocolError } from '../errors.ts'
+import type { DropReason, SessionState } from '../events.ts'
+import type { ConnectRequest, Grant, HookClient } from '../hooks.ts'
+import {
+  PacketType,
+  type ConnectPacket,
+  type InboundPacket,
+  type Publication,
+  type QoS,
+  type WillPacket,
+} from '../messages.ts'
+import { ReasonCode } from '../reason-codes.ts'
+import type { DeliveryGroup, Subscriber } from '../router/subscriber.ts'
+import type { Exchange } from './authentication.ts'
+import { beginConnect, onAuthPacket } from './authentication.ts'
+import type { Connection } from './connection.ts'
+import type { SessionCore, SessionPolicy } from './core.ts'
+import type { Deadline } from './deadlines.ts'
+import { Inbound } from './inbound.ts'
+import type { Watched } from './keepalive.ts'
+import { Outbound, type OutboundHost } from './outbound.ts'
+import type { RetainedReplay, Subscriptions } from './subscriptions.ts'
+import type { WillHost } from './wills.ts'
+
+export type SessionActor = ActorRefFrom<SessionMachine>
+
+/**
+ * The host of one session actor: it holds what the chart may not (connection, secrets of a CONNECT
+ * under way, payloads, inflight tables, subscriptions) and turns packets into events of the chart.
+ * Parts that an idle session has no use for are made when they are first needed.
+ */
+export class Session implements Subscriber, OutboundHost, Watched, Observer<InboundPacket> {
+  readonly id: string
+  readonly core: SessionCore
+  policy: SessionPolicy
+  readonly actor: SessionActor
+  clientId = ''
+  state: SessionState = 'connecting'
+  connection: Connection | undefined
+  /** The last event that the chart was given, for whoever asks why. */
+  cause = ''
+
+  /** The CONNECT that is being decided on; without its password and data. */
+  connectPacket: ConnectPacket | undefined = undefined
+  /** The same as hooks see it; stays until the next CONNECT. */
+  request: ConnectRequest | undefined = undefined
+  /** Secrets of an authentication under way, and nowhere else. */
+  exchange: Exchange | undefined = undefined
+  /** The client identifier is of our making (MQTT-3.1.3-7). */
+  hasAssignedId = false
+  /** Data that the last successful authentication has for the client: with CONNACK or AUTH 0x00. */
+  authenticatedReply: Uint8Array | undefined = undefined
+  /** The broker has no room for it: what its CONNECT is answered with. */
+  overload: ReasonCode | undefined = undefined
+  keepAliveSeconds = 0
+  maxSilentTicks = Infinity
+  isMqtt5 = false
+
+  inbound: Inbound | undefined = undefined
+  outbound: Outbound | undefined = undefined
+  subscriptions: Subscriptions | undefined = undefined
+  replay: RetainedReplay | undefined = undefined
+  pendingWill: WillPacket | undefined = undefined
+  will: WillHost | undefined = undefined
+  deadline: Deadline | undefined = undefined
+  authenticationDeadline: Deadline | undefined = undefined
+
+  mergeStamp = 0
+  mergeQoS: QoS = 0
+  mergeRetain = false
+  mergeIdentifiers: number[] | undefined = undefined
+  readonly isSession = true
+
+  #packets: RxSubscription | undefined = undefined
+  /** The chart is `online`: data packets are served. */
+  isOpen = false
+  isAwake = false
+  isThrottled = false
+  /** It is counted among the sessions without a connection. */
+  isOffline = false
+
+  constructor(id: string, connection: Connection, policy: SessionPolicy, core: SessionCore) {
+    this.id = id
+    this.core = core
+    this.policy = policy
+    this.connection = connection
+    this.actor = createActor(core.machine, { input: { sessionId: id, connection: connection.info } })
+    core.registry.hosts.set(id, this)
+  }
+
+  start(): void {
+    // Without an error observer a throwing implementation would reach uncaughtException.
+    this.actor.subscribe({ next: (snapshot) => this.#onSnapshot(snapshot), error: (error) => this.fail(error) })
+    this.actor.on('*', (event) => this.#onEmitted(event))
+    this.actor.start()
+    this.core.events.emit({ type: 'connection.opened', ...this.names, connection: this.connection!.info })
+    this.openConnection()
+  }
+
+  get names(): { readonly sessionId: string; readonly clientId: string } {
+    return { sessionId: this.id, clientId: this.clientId }
+  }
+
+  get context(): SessionContext {
+    return this.actor.getSnapshot().context
+  }
+
+  get grant(): Grant | undefined {
+    return this.context.grant
+  }
+
+  /** The session as hooks see it: only called where it has a grant. */
+  get hookClient(): HookClient {
+    return hookClientOf(this, this.context)
+  }
+
+  get isPersistent(): boolean {
+    return this.context.sessionExpiryIntervalSeconds > 0
+  }
+
+  get isFlowing(): boolean {
+    return this.isAwake && !this.isThrottled
+  }
+
+  get isAvailable(): boolean {
+    return this.connection !== undefined && this.isOpen
+  }
+
+  get load(): number {
+    return this.outbound?.load ?? 0
+  }
+
+  get lastTick(): number {
+    return this.connection?.lastTick ?? this.core.keepalive.tick
+  }
+
+  nowMs(): number {
+    return this.core.clock.nowMs()
+  }
+
+  onSilence(): void {
+    this.send({ type: 'keepalive.lost' })
+  }
+
+  /** Gives the chart an event, unless it has ended already. */
+  send(event: Parameters<SessionActor['send']>[0]): void {
+    this.cause = event.type
+    this.actor.send(event)
+  }
+
+  // --- the connection -----------------------------------------------------------------------
+
+  openConnection(): void {
+    const connection = this.connection!
+    connection.onWritable = (writable) => this.send({ type: writable ? 'delivery.drained' : 'delivery.blocked' })
+    this.#packets = connection.packets$.subscribe(this)
+  }
+
+  /** Lets go of the connection without ending it. */
+  releaseConnection(): Connection | undefined {
+    const connection = this.connection
+    this.#packets?.unsubscribe()
+    this.#packets = undefined
+    if (connection) connection.onWritable = undefined
+    this.connection = undefined
+    return connection
+  }
+
+  /** Goes on with what a newcomer brought: its connection, its CONNECT, its will, its listener's policy. */
+  adopt(newcomer: Session): void {
+    this.policy = newcomer.policy
+    this.connectPacket = newcomer.connectPacket
+    this.isMqtt5 = newcomer.isMqtt5
+    this.pendingWill = newcomer.pendingWill
+    this.authenticatedReply = newcomer.authenticatedReply
+    this.hasAssignedId = false
+    newcomer.pendingWill = undefined
+    this.connection = newcomer.releaseConnection()
+    this.request = newcomer.request
+    this.openConnection()
+  }
+
+  next(packet: InboundPacket): void {
+    try {
+      this.#dispatch(packet)
+    } catch (error) {
+      this.#onHandlerError(error)
+    }
+  }
+
+  error(error: unknown): void {
+    const failure =
+      error instanceof ProtocolError
+        ? error
+        : new ProtocolError(ReasonCode.ImplementationSpecificError, 'internal error')
+    this.refusePacket(failure.reasonCode, failure.message, failure.silent)
+  }
+
+  complete(): void {
+    this.send({ type: 'connection.closed' })
+  }
+
+  #dispatch(packet: InboundPacket): void {
+    switch (packet.type) {
+      case PacketType.Connect:
+        return beginConnect(this, packet)
+      case PacketType.Auth:
+        return onAuthPacket(this, packet)
+      case PacketType.Disconnect:
+        return this.send({
+          type: 'packet.disconnect',
+          reasonCode: packet.reasonCode,
+          sessionExpiryIntervalSeconds: packet.sessionExpiryIntervalSeconds,
+        })
+      default:
+        // MQTT-3.1.2-30: before CONNACK a client with an authentication method sends AUTH only.
+        if (!this.isOpen || this.inbound === undefined)
+          return this.refusePacket(ReasonCode.ProtocolError, 'not yet accepted')
+        this.inbound.handle(packet)
+    }
+  }
+
+  /** The peer broke the protocol: the chart decides how the connection ends. */
+  refusePacket(reasonCode: ReasonCode, reason: string, silent = false): void {
+    this.send({ type: 'connection.failed', reasonCode, reason, silent })
+  }
+
+  /** Something takes time: the connection is not read meanwhile, which keeps the client's order. */
+  decide(pending: Promise<unknown> | undefined): void {
+    if (pending === undefined) return
+    const { connection } = this
+    connection?.pause('decision')
+    pending
+      .catch((error: unknown) => this.#onHandlerError(error))
+      .finally(() => connection?.resume('decision'))
+      .catch((error: unknown) => this.#onHandlerError(error))
+  }
+
+  #onHandlerError(error: unknown): void {
+    if (error instanceof ProtocolError) return this.refusePacket(error.reasonCode, error.message, error.silent)
+    this.core.logger.error({ sessionId: this.id, clientId: this.clientId, error }, 'a packet handler failed')
+    this.core.events.emit({ type: 'session.failed', ...this.names, error })
+    this.send({
+      type: 'session.disconnect',
+      reasonCode: ReasonCode.ImplementationSpecificError,
+      reason: 'internal error',
+    })
+  }
+
+  // --- the chart ----------------------------------------------------------------------------
+
+  #onSnapshot(snapshot: SnapshotFrom<SessionMachine>): void {
+    const value = snapshot.value
+    const state = (typeof value === 'string' ? value : Object.keys(value)[0]) as SessionState
+    if (state === this.state) return
+    const from = this.state
+    this.state = state
+    if (this.core.events.observed) {
+      this.core.events.emit({ type: 'session.transition', ...this.names, from, to: state, cause: this.cause })
+    }
+    if (state === 'expired') {
+      const { reason, reasonCode } = snapshot.context.end ?? { reason: 'shutdown', reasonCode: undefined }
+      this.core.events.emit({ type: 'session.expired', ...this.names, reason, reasonCode })
+    }
+  }
+
+  #onEmitted(event: SessionEmitted): void {
+    const { events } = this.core
+    if (!events.observed) return
+    switch (event.type) {
+      case 'session.online': {
+        const { grant, connect, connection } = this.context
+        const protocolVersion = connect?.protocolVersion ?? 4
+        return events.emit({
+          type: 'session.online',
+          ...this.names,
+          resumed: event.resumed,
+          grant: grant!,
+          protocolVersion,
+          connection,
+        })
+      }
+      case 'session.offline':
+        return events.emit({ type: 'session.offline', ...this.names, cause: event.cause })
+      case 'session.taken-over':
+        return events.emit({ type: 'session.taken-over', ...this.names })
+      case 'session.refused':
+        return events.emit({
+          type: 'session.refused',
+          ...this.names,
+          reasonCode: event.reasonCode,
+          reason: event.reason,
+        })
+      case 'session.reauthenticated':
+        return events.emit({ type: 'session.reauthenticated', ...this.names, grant: this.grant! })
+      case 'session.ignored':
+        return events.emit({ type: 'session.ignored', ...this.names, event: event.event, state: this.state })
+    }
+  }
+
+  /** The actor itself failed: this session is over, and no other. */
+  fail(error: unknown): void {
+    this.core.logger.error({ sessionId: this.id, clientId: this.clientId, error }, 'a session actor failed')
+    this.core.events.emit({ type: 'session.failed', ...this.names, error })
+    const connection = this.releaseConnection()
+    if (connection) {
+      const reasonString = 'internal error'
+      if (this.isOpen) connection.send({ type: 14, reasonCode: ReasonCode.ImplementationSpecificError, reasonString })
+      connection.end()
+    }
+    this.will?.due()
+    this.drop()
+    this.state = 'expired'
+  }
+
+  /** The will is published, withheld or cancelled: the chart forgets it. */
+  willSettled(): void {
+    this.will = undefined
+    if (this.state === 'online' || this.state === 'offline') this.send({ type: 'will.settled' })
+  }
+
+  // --- messages to the client ---------------------------------------------------------------
+
+  deliver(
+    publication: Publication,
+    qos: QoS,
+    retain: boolean,
+    subscriptionIdentifiers: readonly number[] | undefined,
+    group: DeliveryGroup | undefined,
+  ): void {
+    this.outbound ??= this.#makeOutbound()
+    this.outbound.deliver(publication, qos, retain, subscriptionIdentifiers, group)
+  }
+
+  #makeOutbound(): Outbound {
+    const outbound = new Outbound(this, this.policy.limits, this.core.features.overflowPolicy)
+    outbound.wake(this.window)
+    return outbound
+  }
+
+  /** QoS 1 and 2 messages that may be unacknowledged towards this client. */
+  window = 0
+
+  dropped(publication: Publication, qos: QoS, reason: DropReason): void {
+    const { events } = this.core
+    if (!events.observed) return
+    events.emit({ type: 'message.dropped', clientId: this.clientId, topic: publication.topic, qos, reason })
+  }
+
+  acknowledged(publication: Publication, qos: QoS): void {
+    const { events } = this.core
+    if (!events.observed) return
+    events.emit({ type: 'message.acknowledged', clientId: this.clientId, topic: publication.topic, qos })
+  }
+
+  overflowed(): void {
+    // Not from within a delivery: the router is in the middle of a fan-out.
+    queueMicrotask(() =>
+      this.send({ type: 'session.disconnect', reasonCode: ReasonCode.QuotaExceeded, reason: 'the outbox is full' }),
+    )
+  }
+
+  hasRoom(): void {
+    if (this.isWaking) {
+      this.isWaking = false
+      this.send({ type: 'delivery.ready' })
+    }
+    this.replay?.continue()
+  }
+
+  /** What an earlier connection left is still going out. */
+  isWaking = false
+
+  /** Sends what waits, as far as client and socket take it. */
+  pump(): void {
+    if (!this.isFlowing) return
+    if (this.outbound) this.outbound.pump()
+    else this.hasRoom()
+  }
+
+  /** Removes all traces of the session. Its actor has ended or is about to. */
+  drop(): void {
+    const { registry, deadlines, keepalive } = this.core
+    this.isOpen = false
+    this.isAwake = false
+    deadlines.cancel(this.deadline)
+    deadlines.cancel(this.authenticationDeadline)
+    keepalive.unwatch(this)
+    this.exchange?.abort()
+    this.exchange = undefined
+    this.replay?.close()
+    this.subscriptions?.clear()
+    registry.hosts.delete(this.id)
+    if (registry.sessions.get(this.clientId) === this) {
+      registry.sessions.delete(this.clientId)
+      this.outbound?.end()
+    }
+  }
+}
+
+export function hookClientOf(session: Session, { grant, connect, connection }: SessionContext): HookClient {
+  const protocolVersion = connect?.protocolVersion ?? 4
+  return { clientId: session.clientId, sessionId: session.id, protocolVersion, grant: grant!, connection }
+}

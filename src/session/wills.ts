@@ -1,0 +1,217 @@
+import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
+
+import type { SessionContext } from '../../machines/session.machine.ts'
+import { willMachine, type FireOutcome, type WillInput } from '../../machines/will.machine.ts'
+import { willSummaryOf } from './authentication.ts'
+import type { AllowMessage, Deny, Grant, HookClient, Next } from '../hooks.ts'
+import { Publication, type Message, type WillPacket } from '../messages.ts'
+import { ReasonCode } from '../reason-codes.ts'
+import type { SessionCore } from './core.ts'
+import type { Deadline } from './deadlines.ts'
+import { withTimeout } from './decide.ts'
+import { hookClientOf, type Session } from './session.ts'
+
+/**
+ * The wills of a broker, each a root actor of its own: a session that ends takes its children
+ * along, and its will must outlive it by as long as the decision to publish takes.
+ */
+export class Wills {
+  readonly #core: SessionCore
+  readonly #hosts = new Map<string, WillHost>()
+  readonly machine: typeof willMachine
+  #idle: (() => void)[] = []
+
+  constructor(core: SessionCore) {
+    this.#core = core
+    this.machine = willMachine.provide({
+      actors: { fire: fromPromise<FireOutcome, WillInput>(({ input }) => this.#host(input).fire()) },
+      actions: {
+        armDeadline: ({ context }) => this.#host(context).armDeadline(context.dueAtMs ?? 0),
+        cancelDeadline: ({ context }) => this.#host(context).cancelDeadline(),
+      },
+    })
+  }
+
+  /** `context` is the session's as of this very transition, which its snapshot does not show yet. */
+  arm(session: Session, will: WillPacket, context: SessionContext): WillHost {
+    const input: WillInput = { sessionId: session.id, epoch: context.epoch, will: willSummaryOf(will) }
+    const client = hookClientOf(session, context)
+    const host = new WillHost(this.#core, this, session, will, input, client)
+    this.#hosts.set(keyOf(input), host)
+    host.actor.start()
+    this.#core.events.emit({ type: 'will.armed', ...session.names, topic: will.topic })
+    return host
+  }
+
+  settled(input: WillInput): void {
+    this.#hosts.delete(keyOf(input))
+    if (this.#hosts.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  /** Resolves when no will is left. */
+  whenSettled(): Promise<void> {
+    if (this.#hosts.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  #host(input: WillInput): WillHost {
+    const host = this.#hosts.get(keyOf(input))
+    if (!host) throw new Error(`no will of session ${input.sessionId}`)
+    return host
+  }
+}
+
+function keyOf({ sessionId, epoch }: WillInput): string {
+  return `${sessionId}:${epoch}`
+}
+
+/** The host of one will actor: its payload, and who it speaks for. */
+export class WillHost {
+  readonly actor: ActorRefFrom<typeof willMachine>
+  readonly #core: SessionCore
+  readonly #session: Session
+  readonly #will: WillPacket
+  readonly #grant: Grant | undefined
+  readonly #client: HookClient
+  #deadline: Deadline | undefined = undefined
+
+  constructor(
+    core: SessionCore,
+    wills: Wills,
+    session: Session,
+    will: WillPacket,
+    input: WillInput,
+    client: HookClient,
+  ) {
+    this.#core = core
+    this.#session = session
+    this.#will = will
+    this.#client = client
+    this.#grant = client.grant
+    this.actor = createActor(wills.machine, { input })
+    this.actor.subscribe({
+      next: (snapshot) => {
+        if (snapshot.status === 'done') {
+          wills.settled(input)
+          this.#report(snapshot.output?.outcome ?? 'cancelled', snapshot.output?.reason)
+        }
+      },
+      error: (error) => {
+        wills.settled(input)
+        core.logger.error({ clientId: session.clientId, error }, 'a will actor failed')
+      },
+    })
+  }
+
+  get delaySeconds(): number {
+    return this.#will.delaySeconds
+  }
+
+  /** The connection ended; the session goes on until `sessionEndsAtMs`. MQTT-3.1.2-8 */
+  release(sessionEndsAtMs: number): void {
+    const nowMs = this.#core.clock.nowMs()
+    const dueAtMs = Math.min(nowMs + this.#will.delaySeconds * 1000, sessionEndsAtMs)
+    if (dueAtMs > nowMs)
+      this.#core.events.emit({ type: 'will.delayed', ...this.#names, topic: this.#will.topic, dueAtMs })
+    this.actor.send({ type: 'will.release', dueAtMs, nowMs })
+  }
+
+  due(): void {
+    this.actor.send({ type: 'will.due' })
+  }
+
+  cancel(): void {
+    this.actor.send({ type: 'will.cancel' })
+  }
+
+  armDeadline(dueAtMs: number): void {
+    this.#deadline = this.#core.deadlines.schedule(dueAtMs, () => this.actor.send({ type: 'will.due' }))
+  }
+
+  cancelDeadline(): void {
+    this.#core.deadlines.cancel(this.#deadline)
+  }
+
+  /** Authorises the will against who the session is, then publishes it. */
+  async fire(): Promise<FireOutcome> {
+    await this.#turn()
+    const verdict = await decideWill(this.#session, this.#grant, this.#will, this.#client)
+    if (verdict.type === 'deny') return { type: 'withheld', reason: verdict.reason }
+    await this.#core.router.publish(willPublication(this.#core, this.#client.clientId, this.#will, verdict))
+    return { type: 'published' }
+  }
+
+  /** A thousand connections that break at once don't publish their wills at once (threat 51). */
+  async #turn(): Promise<void> {
+    for (let waitMs = this.#core.wills.takeOrWait(); waitMs > 0; waitMs = this.#core.wills.takeOrWait()) {
+      await new Promise<void>((resolve) => {
+        this.#core.deadlines.schedule(this.#core.clock.nowMs() + waitMs, resolve)
+      })
+    }
+  }
+
+  get #names(): { sessionId: string; clientId: string } {
+    return { sessionId: this.#client.sessionId, clientId: this.#client.clientId }
+  }
+
+  #report(outcome: 'published' | 'withheld' | 'cancelled', reason: string | undefined): void {
+    const { topic } = this.#will
+    if (outcome === 'withheld')
+      this.#core.events.emit({ type: 'will.withheld', ...this.#names, topic, reason: reason ?? '' })
+    else this.#core.events.emit({ type: `will.${outcome}`, ...this.#names, topic })
+    if (this.#session.will === this) this.#session.willSettled()
+  }
+}
+
+/** Asks the hook about a will: at CONNECT, and again when it is due. */
+export async function decideWill(
+  session: Session,
+  grant: Grant | undefined,
+  will: WillPacket,
+  client?: HookClient,
+): Promise<Next | Deny | AllowMessage> {
+  const { core, policy } = session
+  const { onPublish } = policy.hooks
+  if (!onPublish || !grant) return { type: 'next' }
+  const message: Message = {
+    topic: will.topic,
+    payload: will.payload,
+    qos: will.qos,
+    retain: will.retain,
+    properties: will.properties,
+    publisher: session.clientId,
+  }
+  const asked = client ?? { ...session.hookClient, grant }
+  try {
+    const decision = Promise.resolve(onPublish({ message, will: true }, asked))
+    return await withTimeout(core.clock, policy.limits.decisionTimeoutMs, 'onPublish', decision)
+  } catch (error) {
+    core.events.emit({ type: 'hook.failed', hook: 'onPublish', clientId: session.clientId, error })
+    return { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'the decision failed' }
+  }
+}
+
+function willPublication(
+  core: SessionCore,
+  clientId: string,
+  will: WillPacket,
+  verdict: Next | AllowMessage,
+): Publication {
+  const changes = verdict.type === 'allow' ? verdict : undefined
+  const payload = changes?.payload ? Buffer.from(changes.payload) : will.payload
+  const publication = new Publication(
+    changes?.topic ?? will.topic,
+    will.qos,
+    will.retain,
+    false,
+    0,
+    payload,
+    0,
+    payload.length,
+  )
+  publication.properties = changes?.properties ?? will.properties
+  publication.publisher = clientId
+  const expiry = publication.properties.messageExpiryIntervalSeconds
+  if (expiry !== undefined) publication.expiresAtMs = core.clock.nowMs() + expiry * 1000
+  return publication
+}
