@@ -6,6 +6,7 @@ import {
   denied,
   disconnected,
   disconnectedAsTold,
+  disconnectedForFailure,
   dropped,
   ended,
   endedAsTold,
@@ -258,7 +259,7 @@ export const sessionMachine = sessionSetup.createMachine({
           actions: connectionFailed(Code.ProtocolError, 'a second CONNECT'),
         },
         'connection.closed': dropped([], ended('connection-lost')),
-        'connection.failed': dropped([disconnectedAsTold], endedAsTold('protocol-error')),
+        'connection.failed': dropped([disconnectedForFailure], endedAsTold('protocol-error')),
         // MQTT-3.1.2-22: as if the network had failed.
         'keepalive.lost': dropped(
           [disconnected(Code.KeepAliveTimeout, 'keepalive')],

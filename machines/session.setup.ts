@@ -87,8 +87,8 @@ export const sessionSetup = setup({
     /** Opens the stream of PUBLISH, SUBSCRIBE, acknowledgements and pings, and starts the keepalive. */
     openPackets: provided('openPackets'),
     closePackets: provided('closePackets'),
-    /** DISCONNECT with the code (MQTT 5), then the end of the connection. */
-    disconnect: providedWith<Farewell>('disconnect'),
+    /** DISCONNECT with the code (MQTT 5), then the end of the connection; `silent` closes without. */
+    disconnect: providedWith<Farewell & { silent?: boolean }>('disconnect'),
     /** Ends the connection without a word. */
     closeConnection: provided('closeConnection'),
     /** Sends again what is unacknowledged, then lets the queue flow; ends in `delivery.ready`. */

@@ -24,6 +24,10 @@ export function farewellOf({ reasonCode, reason, serverReference }: Farewell): F
   return serverReference === undefined ? { reasonCode, reason } : { reasonCode, reason, serverReference }
 }
 
+function failureOf({ event }: { event: Failed }): Farewell & { silent: boolean } {
+  return { ...farewellOf(event), silent: event.silent }
+}
+
 // Actions with their parameters, as the chart repeats them.
 export const ended = (reason: SessionEnd, reasonCode?: FailureCode) =>
   ({ type: 'end', params: { reason, reasonCode } }) as const
@@ -36,6 +40,7 @@ const refused = (reasonCode: FailureCode, reason: string) =>
   ({ type: 'refuse', params: { reasonCode, reason, silent: false } }) as const
 export const disconnected = (reasonCode: FailureCode, reason: string) =>
   ({ type: 'disconnect', params: { reasonCode, reason } }) as const
+export const disconnectedForFailure = { type: 'disconnect', params: failureOf } as const
 export const disconnectedAsTold = {
   type: 'disconnect',
   params: ({ event }: { event: Farewell }) => farewellOf(event),
@@ -108,13 +113,7 @@ export const lostBeforeOnline = {
   'connection.closed': { target: '#session.expired', actions: ended('connection-lost') },
   'connection.failed': {
     target: '#session.expired',
-    actions: [
-      {
-        type: 'refuse',
-        params: ({ event }: { event: Failed }) => ({ ...farewellOf(event), silent: event.silent }),
-      },
-      endedAsTold('protocol-error'),
-    ],
+    actions: [{ type: 'refuse', params: failureOf }, endedAsTold('protocol-error')],
   },
 } as const
 

@@ -161,7 +161,7 @@ describe('session machine: what the table must hold whatever its rows say', () =
       const plain = Object.assign(reach(state), { context: { ...snapshot.context, connect } })
       const { effects } = outcomeOf(plain, 'auth 0x19')
       expect(effects.filter((effect) => /^(refuse|disconnect) /.test(effect))).toEqual([
-        'disconnect {"reasonCode":130,"reason":"AUTH out of turn"}',
+        'disconnect {"reasonCode":130,"reason":"AUTH out of turn","silent":false}',
       ])
     },
   )

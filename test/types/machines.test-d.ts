@@ -29,7 +29,7 @@ describe('sessionMachine.provide', () => {
       },
       actions: {
         refuse: (_, params) => expectTypeOf(params).toEqualTypeOf<Farewell & { silent: boolean }>(),
-        disconnect: (_, params) => expectTypeOf(params).toEqualTypeOf<Farewell>(),
+        disconnect: (_, params) => expectTypeOf(params).toEqualTypeOf<Farewell & { silent?: boolean }>(),
         openPackets: ({ context }) => expectTypeOf(context).toEqualTypeOf<SessionContext>(),
         startExpiry: assign({ expiresAtMs: 1 }),
       },
