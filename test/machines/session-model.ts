@@ -41,7 +41,7 @@ export const grant: Grant = {
 
 export const will: WillSummary = { topic: 'gone/alice', qos: 1, retain: false, delaySeconds: 30, payloadBytes: 4 }
 
-export const handover: Handover = {
+const handover: Handover = {
   connection: { ...connection, listener: 'second' },
   connect: connectRequest({ cleanStart: false, sessionExpiryIntervalSeconds: 60 }),
   grant: { ...grant, authenticatedAtMs: grant.authenticatedAtMs + 1 },
@@ -68,7 +68,7 @@ export type SessionSnapshot = SnapshotFrom<typeof modelMachine>
 export type ModelEvent = EventFromLogic<typeof modelMachine>
 
 /** The name under which an answer of an invoked actor comes back; XState types only the events of a machine. */
-export function answer(kind: 'done' | 'error', state: string, value: unknown): ModelEvent {
+function answer(kind: 'done' | 'error', state: string, value: unknown): ModelEvent {
   const actorId = `0.session.${state}`
   const outcome = kind === 'done' ? { output: value } : { error: value }
   return { type: `xstate.${kind}.actor.${actorId}`, actorId, ...outcome } as unknown as ModelEvent
@@ -218,7 +218,7 @@ const known = new Map<unknown, string>([
 ])
 
 /** What a step changes in the context, one line per field. */
-export function changesOf(before: SessionSnapshot['context'], after: SessionSnapshot['context']): string[] {
+function changesOf(before: SessionSnapshot['context'], after: SessionSnapshot['context']): string[] {
   const keys = Object.keys(after) as (keyof typeof after)[]
   return keys
     .filter((key) => after[key] !== before[key])
