@@ -119,6 +119,35 @@ export const defaultLimits: Limits = Object.freeze({
   handshakeTimeoutMs: 5_000,
 })
 
+/** Values that a limit may have besides whole numbers from 0 on: what the protocol's fields hold, and where 0 would stop everything. */
+const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, max: number] } = {
+  maxPacketBytesBeforeConnect: [1, Infinity],
+  maxPacketBytes: [1, Infinity],
+  maxInflightMessages: [1, Infinity],
+  receiveMaximumMessages: [1, 65_535],
+  maxSocketBufferBytes: [1, Infinity],
+  topicAliasMaximum: [0, 65_535],
+  maxOutboundTopicAliases: [0, 65_535],
+  maxTopicLevels: [1, Infinity],
+  maxClientIdBytes: [1, Infinity],
+  maxConnectsPerSecond: [1, Infinity],
+  maxSessionExpirySeconds: [0, 4_294_967_295],
+  maxKeepAliveSeconds: [0, 65_535],
+  maxRetainedPerTurn: [1, Infinity],
+  maxDeliveriesPerTurn: [1, Infinity],
+  maxMessagesPerSecond: [1, Infinity],
+  messageBurst: [1, Infinity],
+  maxWillsPerSecond: [1, Infinity],
+  maxDeadlinesPerTurn: [1, Infinity],
+}
+
+/** What is wrong with a value for a limit, in words; undefined: nothing. */
+export function limitFault(name: keyof Limits, value: unknown): string | undefined {
+  const [min, max] = limitRanges[name] ?? [0, Infinity]
+  if (typeof value === 'number' && value >= min && value <= max && (value === Infinity || Number.isSafeInteger(value))) return undefined
+  return max === Infinity ? `expected a whole number of ${min} or more, or infinity` : `expected a whole number from ${min} to ${max}`
+}
+
 /** What happens to a message for a session whose outbox is full. */
 export type OverflowPolicy = 'drop-oldest' | 'drop-newest' | 'disconnect'
 

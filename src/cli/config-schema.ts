@@ -1,24 +1,27 @@
 import { z } from 'zod'
 
-import { defaultLimits, type BrokerOptions, type Limits, type ListenerOptions } from '../options.ts'
+import { defaultLimits, limitFault, type BrokerOptions, type Limits } from '../options.ts'
 
 /** The options that take code, which a file can't hold. */
 type CodeOnly = 'authenticators' | 'hooks' | 'machine' | 'clock' | 'logger' | 'server'
 
-const wholeOrInfinite = 'expected a whole number of 0 or more, or .inf'
-
-/**
- * Zod's own number type refuses infinity, and a person may write it in words. Ranges that the
- * protocol sets are the broker's to check; a file is judged by the same rules as `createBroker`.
- */
-const limitValue = z
-  .union([z.number(), z.literal(Infinity), z.literal('Infinity').transform(() => Infinity)], { error: wholeOrInfinite })
-  .refine((value) => value === Infinity || (Number.isSafeInteger(value) && value >= 0), { error: wholeOrInfinite })
-
-type LimitShape = { [Name in keyof Limits]: z.ZodExactOptional<typeof limitValue> }
+/** Zod's own number type refuses infinity, and a person may write it as a word. */
+function limitValue(name: keyof Limits) {
+  return z
+    .unknown()
+    .transform((value) => (value === 'Infinity' ? Infinity : value))
+    .pipe(
+      z.custom<number>((value) => limitFault(name, value) === undefined, {
+        error: ({ input }) => limitFault(name, input) ?? '',
+      }),
+    )
+    .exactOptional()
+}
 
 const limits = z.strictObject(
-  Object.fromEntries(Object.keys(defaultLimits).map((name) => [name, limitValue.exactOptional()])) as LimitShape,
+  Object.fromEntries((Object.keys(defaultLimits) as Array<keyof Limits>).map((name) => [name, limitValue(name)])) as {
+    [Name in keyof Limits]: ReturnType<typeof limitValue>
+  },
 )
 
 const filled = z.string().min(1)
@@ -100,10 +103,5 @@ export const configSchema = z.strictObject({
 export type Config = z.infer<typeof configSchema>
 export type ListenerConfig = z.infer<typeof listener>
 
-/** The broker's part of the file, as `createBroker` takes it. */
-export type BrokerConfig = Pick<Config, keyof typeof brokerOptions>
-
-/** A listener's options with the key material read: what `broker.listen` takes. */
-export type ListenerWithoutCode = Exclude<ListenerOptions, { server: unknown }>
-
+/** The keys of the file that `createBroker` takes as they are. */
 export const brokerOptionNames = Object.keys(brokerOptions) as ReadonlyArray<keyof typeof brokerOptions>

@@ -159,5 +159,5 @@ export function resolveSettings(flags: Flags): Settings {
   }
 }
 
-/** Below the ten seconds after which container runtimes usually kill what does not stop. */
-const defaultDrainTimeoutMs = 8_000
+/** The default of `broker.close`, and below the ten seconds after which container runtimes kill what does not stop. */
+const defaultDrainTimeoutMs = 5_000

@@ -90,9 +90,9 @@ describe('mistakes', () => {
       'broker.yaml:5:16: listeners.1.transport: expected "tcp", "tls", "ws", "wss" or "unix"',
       'broker.yaml:6:5: listeners.2.transport: expected "tcp", "tls", "ws", "wss" or "unix"',
       'broker.yaml:7:5: listeners.3.certFile: expected a string, found nothing',
-      'broker.yaml:10:22: limits.maxQueuedMessages: expected a whole number of 0 or more, or .inf',
-      'broker.yaml:11:19: limits.maxQueuedBytes: expected a whole number of 0 or more, or .inf',
-      'broker.yaml:12:19: limits.maxTopicLevels: expected a whole number of 0 or more, or .inf',
+      'broker.yaml:10:22: limits.maxQueuedMessages: expected a whole number of 0 or more, or infinity',
+      'broker.yaml:11:19: limits.maxQueuedBytes: expected a whole number of 0 or more, or infinity',
+      'broker.yaml:12:19: limits.maxTopicLevels: expected a whole number of 1 or more, or infinity',
       'broker.yaml:13:3: limits.maxQueuedMesages: unknown key; did you mean maxQueuedMessages?',
       'broker.yaml:14:17: allowAnonymous: expected a boolean, found a string',
       'broker.yaml:15:17: overflowPolicy: expected one of "drop-oldest", "drop-newest", "disconnect"',
@@ -196,8 +196,8 @@ describe('--set', () => {
     ])
     expect(load('limits: { maxQueuedBytes: x }', settings.with(2, 'store=lmdb'))).toEqual([
       '--set listeners.0.port=1: listeners.0.transport: expected "tcp", "tls", "ws", "wss" or "unix"',
-      'broker.yaml:1:27: limits.maxQueuedBytes: expected a whole number of 0 or more, or .inf',
-      '--set limits.maxConnections=lots: limits.maxConnections: expected a whole number of 0 or more, or .inf',
+      'broker.yaml:1:27: limits.maxQueuedBytes: expected a whole number of 0 or more, or infinity',
+      '--set limits.maxConnections=lots: limits.maxConnections: expected a whole number of 0 or more, or infinity',
       '--set limits.maxConections=1: limits.maxConections: unknown key; did you mean maxConnections?',
       '--set store=lmdb: store: expected "memory"',
     ])

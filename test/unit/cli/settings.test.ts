@@ -34,7 +34,7 @@ describe('listeners', () => {
       broker: {},
       store: 'memory',
       logLevel: 'info',
-      drainTimeoutMs: 8_000,
+      drainTimeoutMs: 5_000,
     })
   })
 

@@ -14,7 +14,10 @@ const machine = setup({
   initial: 'shut',
   on: { '*': { actions: 'log' } },
   states: {
-    shut: { entry: 'count', on: { 'door.open': { target: 'open-wide', guard: not('ready'), actions: ['log', 'count'] } } },
+    shut: {
+      entry: 'count',
+      on: { 'door.open': { target: 'open-wide', guard: not('ready'), actions: ['log', 'count'] } },
+    },
     'open-wide': {
       type: 'parallel',
       exit: 'stop',
@@ -26,12 +29,19 @@ const machine = setup({
         air: {
           initial: 'cold',
           states: {
-            cold: { invoke: { src: 'fetch', onDone: 'warm', onError: { target: 'warm', guard: 'ready' } }, after: { 500: 'warm' } },
+            cold: {
+              invoke: { src: 'fetch', onDone: 'warm', onError: { target: 'warm', guard: 'ready' } },
+              after: { 500: 'warm' },
+            },
             warm: { always: { target: 'cold', guard: 'ready' } },
           },
         },
       },
-      on: { 'door.shut': 'shut', 'door.slam': { target: 'shut', actions: 'log' }, 'door.warm': '#door.open-wide.air.warm' },
+      on: {
+        'door.shut': 'shut',
+        'door.slam': { target: 'shut', actions: 'log' },
+        'door.warm': '#door.open-wide.air.warm',
+      },
     },
     done: { type: 'final' },
   },
@@ -82,7 +92,13 @@ test('brief leaves out guards, actions and what stays in its state, and says the
       a: {
         id: 'm.a',
         entry: ['x'],
-        on: { go: [{ target: ['#m.b'], guard: 'first' }, { target: ['#m.b'], actions: ['y'] }], stay: [{ actions: ['z'] }] },
+        on: {
+          go: [
+            { target: ['#m.b'], guard: 'first' },
+            { target: ['#m.b'], actions: ['y'] },
+          ],
+          stay: [{ actions: ['z'] }],
+        },
       },
       b: { id: 'm.b', type: 'final' },
     },

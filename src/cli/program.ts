@@ -1,0 +1,132 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+
+import { StatemqError } from '../errors.ts'
+import { chartFormats, charts, renderChart, type ChartName } from './chart.ts'
+import { describeSettings } from './check.ts'
+import { ConfigurationError, nearest, problemLine } from './config-problems.ts'
+import { logLevels } from './config-schema.ts'
+import { resolveSettings, type Flags } from './settings.ts'
+import { start } from './start.ts'
+import { packageVersion } from './version.ts'
+
+const help = `
+Precedence: defaults < --config < --set < named flags. --port and --host change the first tcp
+listener of the file, --ws-port and --ws-host the first ws listener, --unix the first unix listener;
+where there is none they add one. Every key of the file is in docs/configuration.md.
+
+Without credentials configured, listeners open on loopback addresses only, unless --allow-anonymous.
+
+Exit status: 0 after a drain, 1 for a failure at run time, 2 for a wrong command line or configuration.`
+
+const usageHint = "Run 'statemq --help' for usage."
+
+function port(text: string): number {
+  const value = Number(text)
+  if (!/^\d+$/.test(text) || value > 65_535) throw new InvalidArgumentError('Expected a number from 0 to 65535.')
+  return value
+}
+
+function collect(text: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, text]
+}
+
+/** The options of `start` and `check`: what can be started can be checked with the same words. */
+function withSettings(command: Command): Command {
+  return command
+    .option('--port <number>', 'TCP port; 0 takes a free one (default: 1883)', port)
+    .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
+    .option('--ws-port <number>', 'also listen for WebSocket connections on this port', port)
+    .option('--ws-host <address>', 'address of the WebSocket listener (default: that of --host)')
+    .option('--unix <path>', 'also listen on a unix socket')
+    .addOption(
+      new Option('--store <kind>', 'where sessions and messages are kept (default: memory)').choices(['memory']),
+    )
+    .option('--config <file>', 'configuration file (YAML)')
+    .option('--set <path=value>', 'set any option of the file, such as limits.maxConnections=1000; repeatable', collect)
+    .addOption(new Option('--log-level <level>', 'how much to log (default: info)').choices(logLevels))
+    .option('--allow-anonymous', 'let everyone in, on any address')
+    .allowExcessArguments(false)
+}
+
+async function startCommand(flags: Flags): Promise<void> {
+  await start(resolveSettings(flags))
+}
+
+/** Builds the command; `write` gets what is meant for standard output. */
+function buildProgram(write: (text: string) => void): Command {
+  const program = withSettings(new Command('statemq'))
+    .description('An MQTT broker in which every client session is an actor running a statechart')
+    .version(packageVersion())
+    // So that options after a command are that command's own.
+    .enablePositionalOptions()
+    .showHelpAfterError(usageHint)
+    .exitOverride()
+    .addHelpText('after', help)
+    .action(startCommand)
+  withSettings(program.command('start').description('run a broker (what statemq does without a command)')).action(
+    startCommand,
+  )
+  withSettings(program.command('check').description('judge a configuration and print what would run')).action(
+    async (flags: Flags) => {
+      write(await describeSettings(resolveSettings(flags)))
+    },
+  )
+  program
+    .command('chart')
+    .description('print a statechart that the broker runs')
+    .addOption(new Option('--format <format>', 'for people or for tools').choices(chartFormats).default('mermaid'))
+    .addOption(new Option('--machine <name>', 'which one').choices(Object.keys(charts)).default('session'))
+    .option('--brief', 'mermaid without guards and actions: which events lead from state to state')
+    .allowExcessArguments(false)
+    .action((options: { format: (typeof chartFormats)[number]; machine: ChartName; brief?: true }) => {
+      write(renderChart(options.machine, options.format, options.brief ? 'brief' : 'full'))
+    })
+  return program
+}
+
+/** Codes that say that the caller is at fault, not the broker or the system. */
+const callersFault: ReadonlySet<string> = new Set([
+  'SMQ_USAGE',
+  'SMQ_CONFIG_INVALID',
+  'SMQ_CONFIG_UNREADABLE',
+  'SMQ_OPTION_INVALID',
+  'SMQ_LISTEN_UNPROTECTED',
+  'SMQ_TLS_INVALID',
+])
+
+function statusOf(error: unknown, complain: (text: string) => void): number {
+  // Commander has printed its message already; showing help or the version is no fault.
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
+  if (error instanceof ConfigurationError) {
+    complain(`${error.problems.map(problemLine).join('\n')}\n`)
+    return 2
+  }
+  if (!(error instanceof StatemqError)) throw error
+  complain(`statemq: ${error.message}\n${error.code === 'SMQ_USAGE' ? `${usageHint}\n` : ''}`)
+  return callersFault.has(error.code) ? 2 : 1
+}
+
+/**
+ * Runs one command line. The status is for the process to end with; undefined means that a broker
+ * runs now and that a signal will end the process.
+ */
+export async function runCommandLine(
+  words: readonly string[],
+  write: (text: string) => void,
+  complain: (text: string) => void,
+): Promise<number | undefined> {
+  try {
+    const program = buildProgram(write)
+    const [first] = words
+    const commands = [...program.commands.map((command) => command.name()), 'help']
+    // Commander would take an unknown word for a superfluous argument of the default command.
+    if (first !== undefined && !first.startsWith('-') && !commands.includes(first)) {
+      const meant = nearest(first, commands)
+      throw new StatemqError('SMQ_USAGE', `unknown command "${first}"${meant ? `; did you mean ${meant}?` : ''}`)
+    }
+    await program.parseAsync(words, { from: 'user' })
+    return first === 'check' || first === 'chart' ? 0 : undefined
+  } catch (error) {
+    return statusOf(error, complain)
+  }
+}
