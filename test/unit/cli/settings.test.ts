@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-import { ConfigurationError, problemLine } from '../../../src/cli/config-problems.ts'
+import { problemLine, type ConfigurationError } from '../../../src/cli/config-problems.ts'
 import { resolveSettings, type Flags } from '../../../src/cli/settings.ts'
 import { StatemqError } from '../../../src/errors.ts'
 import { tempFolder } from '../../support/temp-files.ts'
