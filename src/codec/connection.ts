@@ -95,9 +95,12 @@ export class StreamConnection implements Connection {
     return this.#decoder.protocolVersion || 4
   }
 
+  limitOutbound(maxPacketBytes: number, requestProblemInformation: boolean): void {
+    this.#maxOutboundPacketBytes = maxPacketBytes
+    this.#requestProblemInformation = requestProblemInformation
+  }
+
   accept(settings: WireSettings): void {
-    this.#maxOutboundPacketBytes = settings.maxOutboundPacketBytes
-    this.#requestProblemInformation = settings.requestProblemInformation
     this.#decoder.topicAliasMaximum = settings.inboundTopicAliases
     this.#aliases = settings.outboundTopicAliases > 0 ? new TopicAliases(settings.outboundTopicAliases) : undefined
     this.#decoder.accept()
@@ -268,7 +271,6 @@ export class StreamConnection implements Connection {
 
   receive(chunk: Buffer): void {
     if (this.#finished) return
-    this.lastTick = this.#context.ticker.tick
     this.#decoder.feed(chunk)
     this.#decode()
   }
@@ -284,6 +286,8 @@ export class StreamConnection implements Connection {
           if (this.#ended) this.#sink.complete()
           break
         }
+        // MQTT-3.1.2-22: packets are signs of life, the bytes of an endless one are not.
+        this.lastTick = this.#context.ticker.tick
         this.#sink.next(packet)
       }
     } catch (error) {

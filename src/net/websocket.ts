@@ -24,7 +24,7 @@ const maxInt32 = 2_147_483_647
 const defaultPath = '/mqtt'
 
 /** Sub-protocols of MQTT: the one of 3.1.1 and 5, and the one that 3.1 clients offer. */
-const subProtocols: ReadonlySet<string> = new Set(['mqtt', 'mqttv3.1'])
+const subProtocols: readonly string[] = ['mqtt', 'mqttv3.1']
 
 /** ws reads its limits as 32-bit integers and takes 0 for none. */
 function wsLimit(value: number): number {
@@ -50,8 +50,9 @@ function wsOptions(limits: Limits): ServerOptions & { closeTimeout: number } {
 
 /** The first one of ours in the order in which the client offers them. */
 function chooseSubProtocol(offered: Iterable<string>): string | undefined {
-  for (const name of offered) if (subProtocols.has(name)) return name
-  return undefined
+  // MQTT-6.0.0-4: `mqtt` before the older name, whatever the client lists first.
+  const names = new Set(offered)
+  return subProtocols.find((name) => names.has(name))
 }
 
 function offeredSubProtocols(request: IncomingMessage): string[] {

@@ -53,6 +53,7 @@ export class Exchange {
 export function beginConnect(session: Session, packet: ConnectPacket): void {
   const version = packet.protocolVersion
   session.isMqtt5 = version === 5
+  session.connection?.limitOutbound(packet.maximumPacketSizeBytes ?? Infinity, packet.requestProblemInformation)
   if (session.overload !== undefined) return session.refusePacket(session.overload, 'the broker is busy')
   const { maxClientIdBytes } = session.policy.limits
   let { clientId } = packet

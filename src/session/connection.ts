@@ -10,9 +10,6 @@ export type PauseReason = 'decision' | 'throttle'
 
 /** What the client and the broker agreed on at CONNECT, as far as bytes go. */
 export interface WireSettings {
-  /** The client's Maximum Packet Size; Infinity: none. */
-  readonly maxOutboundPacketBytes: number
-  readonly requestProblemInformation: boolean
   /** Aliases that the broker may set towards the client. */
   readonly outboundTopicAliases: number
   /** Aliases that the client may set. */
@@ -41,7 +38,9 @@ export interface Connection {
   /** Called when `writable` turns false or true again. */
   onWritable: ((writable: boolean) => void) | undefined
 
-  /** CONNECT is accepted: sizes and aliases change. */
+  /** What CONNECT asks of every packet of ours, of AUTH and a refusing CONNACK too (MQTT-3.1.2-24). */
+  limitOutbound(maxPacketBytes: number, requestProblemInformation: boolean): void
+  /** CONNECT is accepted: what the client may send and which aliases both sides use changes. */
   accept(settings: WireSettings): void
   /**
    * Sends a PUBLISH. False when it is larger than the client accepts; then nothing was sent and the

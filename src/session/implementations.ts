@@ -87,6 +87,9 @@ function implementations(core: SessionCore, wills: Wills) {
         }
         registry.offline++
         session.isOffline = true
+        // A connection that ended by itself is still here; from now on messages wait or go to others.
+        session.releaseConnection()?.end()
+        session.outbound?.sleep()
       },
       cancelDeadlines: (acting: Acting) => {
         const session = host(acting)
@@ -175,8 +178,6 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       const connect = session.connectPacket!
       const { limits } = session.policy
       connection.accept({
-        maxOutboundPacketBytes: connect.maximumPacketSizeBytes ?? Infinity,
-        requestProblemInformation: connect.requestProblemInformation,
         outboundTopicAliases: Math.min(connect.topicAliasMaximum, limits.maxOutboundTopicAliases),
         inboundTopicAliases: session.isMqtt5 ? limits.topicAliasMaximum : 0,
       })

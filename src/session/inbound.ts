@@ -67,6 +67,7 @@ export class Inbound {
       if (waitMs > 0) return session.decide(this.#after(waitMs, publication))
     }
     if (publication.qos === 2 && this.#isRepeated(publication)) return
+    if (publication.qos === 1 && this.#isInUse(publication)) return
     this.#checkFeatures(publication)
     publication.publisher = session.clientId
     const expiry = publication.properties?.messageExpiryIntervalSeconds
@@ -100,6 +101,14 @@ export class Inbound {
       throw new ProtocolError(ReasonCode.ReceiveMaximumExceeded, 'more QoS 2 messages under way than allowed')
     }
     return false
+  }
+
+  /** An identifier that a QoS 2 message still holds is not free for another one; only MQTT 5 can be told. */
+  #isInUse({ packetId }: Publication): boolean {
+    const session = this.#session
+    if (!session.isMqtt5 || this.#unreleased?.has(packetId) !== true) return false
+    session.connection?.acknowledge(PacketType.Puback, packetId, ReasonCode.PacketIdentifierInUse)
+    return true
   }
 
   #checkFeatures(publication: Publication): void {

@@ -66,6 +66,8 @@ export class LocalConnection implements Connection {
     else this.#packets.next(packet)
   }
 
+  limitOutbound(): void {}
+
   accept(): void {}
 
   publish(

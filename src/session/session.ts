@@ -393,11 +393,14 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.exchange?.abort()
     this.exchange = undefined
     this.replay?.close()
+    const { outbound } = this
+    // What a shared subscription left here is given on by `end`, in its order, not filter by filter.
+    this.outbound = undefined
     this.subscriptions?.clear()
     registry.hosts.delete(this.id)
     if (registry.sessions.get(this.clientId) === this) {
       registry.sessions.delete(this.clientId)
-      this.outbound?.end()
+      outbound?.end()
     }
   }
 }

@@ -21,6 +21,8 @@ interface Granted {
   readonly code: number
   /** Set when retained messages are to follow. */
   readonly replay: Subscription<Subscriber> | undefined
+  /** A hook's reason against it. */
+  readonly reason?: string
 }
 
 /** The subscriptions of one session, by the filter that its client used. */
@@ -80,6 +82,7 @@ export class Subscriptions {
         granted.push({
           code: verdict?.type === 'deny' ? verdict.reasonCode : ReasonCode.NotAuthorized,
           replay: undefined,
+          ...(verdict?.type === 'deny' ? { reason: verdict.reason } : {}),
         })
     }
     this.#answer(packet, granted)
@@ -140,8 +143,15 @@ export class Subscriptions {
   #answer(packet: SubscribePacket, granted: readonly Granted[]): void {
     const session = this.#session
     const reasonCodes = granted.map((one) => one.code)
+    // SUBACK has one reason string for all of its filters: the first refusal's.
+    const reasonString = granted.find((one) => one.reason)?.reason
     // MQTT-3.8.4-6; the answer goes first, then what it lets through.
-    session.connection?.send({ type: PacketType.Suback, packetId: packet.packetId, reasonCodes })
+    session.connection?.send({
+      type: PacketType.Suback,
+      packetId: packet.packetId,
+      reasonCodes,
+      ...(reasonString ? { reasonString } : {}),
+    })
     const wanted = granted.flatMap((one) => (one.replay ? [one.replay] : []))
     if (wanted.length === 0) return
     session.replay ??= new RetainedReplay(session)
