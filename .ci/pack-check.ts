@@ -32,7 +32,7 @@ if (!online) throw new StatemqError('SMQ_MACHINE_INVALID')
 // @ts-expect-error: no such event
 export const wrong: SessionEvent = { type: 'no.such.event' }
 // @ts-expect-error: no such option
-createBroker({ limits: { maxQueuedMassages: 5 } })
+export const misspelt = (): unknown => createBroker({ limits: { maxQueuedMassages: 5 } })
 console.log(typeof listener)
 await broker.close({ drainTimeoutMs: 1_000 })
 `

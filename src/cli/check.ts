@@ -1,7 +1,6 @@
 import { stringify } from 'yaml'
 
 import { createBroker } from '../broker.ts'
-import { defaultLimits } from '../options.ts'
 import type { Settings } from './settings.ts'
 
 const brokerDefaults = {
@@ -22,7 +21,7 @@ export async function describeSettings(settings: Settings): Promise<string> {
   // What the broker itself refuses, a check has to refuse too; nothing is opened by creating one.
   const broker = createBroker(settings.broker)
   await broker.close({ drainTimeoutMs: 0 })
-  const { limits, allowAnonymous = true, ...options } = settings.broker
+  const { limits: _changed, allowAnonymous = true, ...options } = settings.broker
   const effective = {
     listeners: settings.listeners,
     allowAnonymous,
@@ -31,7 +30,7 @@ export async function describeSettings(settings: Settings): Promise<string> {
     store: settings.store,
     logLevel: settings.logLevel,
     drainTimeoutMs: settings.drainTimeoutMs,
-    limits: { ...defaultLimits, ...limits },
+    limits: { ...broker.limits },
   }
   const source = settings.file === undefined ? 'no configuration file' : `${settings.file} is valid`
   return `# ${source}; this would run:\n${stringify(effective)}`

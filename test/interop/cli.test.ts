@@ -140,7 +140,7 @@ describe('statemq check', () => {
     expect(out).toMatch(/^# .*broker\.yaml is valid; this would run:\nlisteners:\n {2}- transport: tcp\n {4}port: 5\n/)
     expect(out).toMatch(/^maximumQoS: 1$/m)
     expect(out).toMatch(/^ {2}maxQueuedMessages: 7$/m)
-    expect(out).toMatch(/^ {2}maxConnections: \.inf$/m)
+    expect(out).toMatch(/^ {2}maxMessagesPerSecond: \.inf$/m)
 
     const printed = join(tempFolder({ 'printed.yaml': out }), 'printed.yaml')
     const again = statemq('check', '--config', printed)
