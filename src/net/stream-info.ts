@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { isIPv4, isIPv6, Socket, SocketAddress } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
@@ -48,14 +47,15 @@ export function tlsFacts(socket: TLSSocket): TlsFacts {
     cipher: socket.getCipher().name,
     serverName: serverName(socket),
     resumed: socket.isSessionReused(),
-    // Node calls a resumed TLS 1.3 session authorized even if its client never showed a certificate.
+    // Whatever is said of a resumed session: without a certificate nothing was verified.
     authorized: socket.authorized && certificate !== undefined,
     clientCertificate: certificate,
   }
 }
 
 function serverName(socket: TLSSocket): string | undefined {
-  // On the server's side Node keeps the client's SNI here, or false; its types only know the client's side.
+  // On the server's side Node keeps the client's SNI here, or false; its types only know the client's
+  // side. A resumed TLS 1.2 session does not have it: OpenSSL drops the name in that case.
   const name: unknown = Reflect.get(socket, 'servername')
   return typeof name === 'string' && name !== '' ? name : undefined
 }
@@ -99,9 +99,4 @@ export function describeSocket(
     proxyAddress: undefined,
     tls: undefined,
   }
-}
-
-/** A TLS session identifier context: binds resumption to one listener and server name. */
-export function sessionContextOf(...parts: readonly string[]): string {
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 32)
 }

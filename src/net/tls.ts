@@ -8,7 +8,7 @@ import { StatemqError } from '../errors.ts'
 import type { TlsOptions } from '../options.ts'
 import { ignoreError } from './handshake.ts'
 import type { Handshake } from './handshake.ts'
-import { sessionContextOf, tlsFacts } from './stream-info.ts'
+import { tlsFacts } from './stream-info.ts'
 
 /** Node's own handshake timer can't be switched off; ours, which follows the broker's clock, always comes first. */
 const noHandshakeTimeoutMs = 2_147_483_647
@@ -19,11 +19,7 @@ function tlsInvalid(cause: unknown): StatemqError {
   return new StatemqError('SMQ_TLS_INVALID', cause instanceof Error ? cause.message : String(cause), { cause })
 }
 
-function contextOptions(
-  options: TlsOptions,
-  pair: Pick<TlsOptions, 'key' | 'cert'>,
-  sessionContext: string,
-): SecureContextOptions {
+function contextOptions(options: TlsOptions, pair: Pick<TlsOptions, 'key' | 'cert'>): SecureContextOptions {
   return {
     key: pair.key,
     cert: pair.cert,
@@ -31,8 +27,6 @@ function contextOptions(
     minVersion: options.minVersion ?? 'TLSv1.2',
     // Renegotiation costs the server more than the client, and it could change the certificate that was decided on.
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
-    // A session resumes only where it began: OpenSSL refuses client certificates without such a context.
-    sessionIdContext: sessionContext,
   }
 }
 
@@ -43,7 +37,7 @@ function serverNameContexts(options: TlsOptions): Map<string, SecureContext> {
     const key = name.toLowerCase()
     if (!serverNamePattern.test(key))
       throw new StatemqError('SMQ_OPTION_INVALID', `serverNames: ${JSON.stringify(name)}`)
-    contexts.set(key, createSecureContext(contextOptions(options, pair, sessionContextOf('statemq', key))))
+    contexts.set(key, createSecureContext(contextOptions(options, pair)))
   }
   return contexts
 }
@@ -77,7 +71,7 @@ function createTlsServer(options: TlsOptions): ReturnType<typeof createServer> {
     if (options.ca !== undefined) void new X509Certificate(options.ca)
     const contexts = serverNameContexts(options)
     return createServer({
-      ...contextOptions(options, options, sessionContextOf('statemq')),
+      ...contextOptions(options, options),
       ...rules,
       handshakeTimeout: noHandshakeTimeoutMs,
       // No context: the listener's own certificate.

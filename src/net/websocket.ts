@@ -48,9 +48,8 @@ function wsOptions(limits: Limits): ServerOptions & { closeTimeout: number } {
   }
 }
 
-/** The first one of ours in the order in which the client offers them. */
+/** MQTT-6.0.0-4: `mqtt` before the older name, whatever the client lists first. */
 function chooseSubProtocol(offered: Iterable<string>): string | undefined {
-  // MQTT-6.0.0-4: `mqtt` before the older name, whatever the client lists first.
   const names = new Set(offered)
   return subProtocols.find((name) => names.has(name))
 }

@@ -23,7 +23,9 @@ export class Exchange {
   reply: Uint8Array | undefined = undefined
   round = 0
   bytes: number
-  readonly #abort = new AbortController()
+  /** Made for those who ask for it: aborting costs a DOMException. */
+  #abort: AbortController | undefined = undefined
+  #ended = false
 
   constructor(password: Buffer | undefined, data: Buffer | undefined, reauthentication: boolean) {
     this.password = password
@@ -33,6 +35,8 @@ export class Exchange {
   }
 
   get signal(): AbortSignal {
+    this.#abort ??= new AbortController()
+    if (this.#ended) this.#abort.abort()
     return this.#abort.signal
   }
 
@@ -45,7 +49,8 @@ export class Exchange {
   abort(): void {
     this.password = undefined
     this.data = undefined
-    this.#abort.abort()
+    this.#ended = true
+    this.#abort?.abort()
   }
 }
 
@@ -134,7 +139,9 @@ export async function runAuthentication(session: Session): Promise<Authenticatio
     reauthentication: exchange.reauthentication,
     grant: exchange.reauthentication ? session.grant : undefined,
     exchange: exchange.scratch,
-    signal: exchange.signal,
+    get signal() {
+      return exchange.signal
+    },
   }
   let decision
   try {

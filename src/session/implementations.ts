@@ -237,16 +237,20 @@ function sessionActions(core: SessionCore, host: (acting: Acting) => Session) {
       const newcomer = host(acting)
       const incumbent = registry.sessions.get(newcomer.clientId)
       if (!incumbent) return
-      registry.handovers.set(incumbent.id, newcomer)
+      // Out of the newcomer's hands, since its end would end the connection.
+      const moved = newcomer.releaseConnection()
+      registry.handovers.set(incumbent.id, { newcomer, connection: moved })
       const { connection, connect, grant, will, sessionExpiryIntervalSeconds } = acting.context
       const handover = { connection, connect: connect!, grant: grant!, will, sessionExpiryIntervalSeconds }
       incumbent.send({ type: incumbent.state === 'offline' ? 'session.resume' : 'session.takeover', ...handover })
+      // Nobody took it: the incumbent failed at this very moment.
+      if (registry.handovers.delete(incumbent.id)) moved?.end()
     },
     adoptConnection: (acting: Acting) => {
       const session = host(acting)
-      const newcomer = registry.handovers.get(session.id)
+      const handover = registry.handovers.get(session.id)
       registry.handovers.delete(session.id)
-      if (newcomer) session.adopt(newcomer)
+      if (handover) session.adopt(handover.newcomer, handover.connection)
     },
     wakeDelivery: (acting: Acting) => {
       const session = host(acting)

@@ -1,3 +1,4 @@
+import type { Connection } from './connection.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -11,7 +12,7 @@ export class Registry {
   /** By client identifier: sessions that were online at least once. */
   readonly sessions = new Map<string, Session>()
   /** Newcomers that hand over just now, by the session that takes over from them. */
-  readonly handovers = new Map<string, Session>()
+  readonly handovers = new Map<string, { readonly newcomer: Session; readonly connection: Connection | undefined }>()
   /** Sessions without a connection. */
   offline = 0
   #takeovers = new Map<string, number[]>()

@@ -8,6 +8,7 @@ import type { ConnectRequest, Grant, HookClient } from '../hooks.ts'
 import {
   PacketType,
   type ConnectPacket,
+  type DisconnectPacket,
   type InboundPacket,
   type Publication,
   type QoS,
@@ -171,7 +172,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   }
 
   /** Goes on with what a newcomer brought: its connection, its CONNECT, its will, its listener's policy. */
-  adopt(newcomer: Session): void {
+  adopt(newcomer: Session, connection: Connection | undefined): void {
     this.policy = newcomer.policy
     this.connectPacket = newcomer.connectPacket
     this.isMqtt5 = newcomer.isMqtt5
@@ -179,9 +180,9 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.authenticatedReply = newcomer.authenticatedReply
     this.hasAssignedId = false
     newcomer.pendingWill = undefined
-    this.connection = newcomer.releaseConnection()
+    this.connection = connection
     this.request = newcomer.request
-    this.openConnection()
+    if (connection) this.openConnection()
   }
 
   next(packet: InboundPacket): void {
@@ -211,17 +212,19 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
       case PacketType.Auth:
         return onAuthPacket(this, packet)
       case PacketType.Disconnect:
-        return this.send({
-          type: 'packet.disconnect',
-          reasonCode: packet.reasonCode,
-          sessionExpiryIntervalSeconds: packet.sessionExpiryIntervalSeconds,
-        })
+        return this.#onDisconnect(packet)
       default:
         // MQTT-3.1.2-30: before CONNACK a client with an authentication method sends AUTH only.
         if (!this.isOpen || this.inbound === undefined)
           return this.refusePacket(ReasonCode.ProtocolError, 'not yet accepted')
         this.inbound.handle(packet)
     }
+  }
+
+  #onDisconnect({ reasonCode, sessionExpiryIntervalSeconds: asked }: DisconnectPacket): void {
+    const { maxSessionExpirySeconds } = this.policy.limits
+    const sessionExpiryIntervalSeconds = asked === undefined ? undefined : Math.min(asked, maxSessionExpirySeconds)
+    this.send({ type: 'packet.disconnect', reasonCode, sessionExpiryIntervalSeconds })
   }
 
   /** The peer broke the protocol: the chart decides how the connection ends. */

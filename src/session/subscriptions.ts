@@ -244,6 +244,7 @@ export class RetainedReplay {
       budget -= taken
     }
     this.#running = false
+    if (this.#waiting.length === 0) this.#session.replay = undefined
   }
 
   forget(subscription: Subscription<Subscriber>): void {

@@ -17,8 +17,8 @@ import { join, relative } from 'node:path'
 const root = new URL('../..', import.meta.url).pathname
 const here = join(root, 'test/conformance')
 const pagePath = join(root, 'docs/conformance.md')
-/** A row names that many tests in full; `test.each` can make dozens of one. */
-const maxTestsPerRow = 4
+/** A row names that many tests of one file; `test.each` can make dozens of one. */
+const maxNamesPerFile = 3
 
 /** Which folder's tests speak of which version. */
 const suites = [
@@ -56,14 +56,17 @@ function readReasons(): Record<Version, Record<string, string>> {
   return JSON.parse(readFileSync(join(here, 'untestable.json'), 'utf8')) as Record<Version, Record<string, string>>
 }
 
-/** Asks vitest for the names; the reporter writes to a file, because plugins may print to stdout. */
+/**
+ * Asks vitest for the names. Files are loaded rather than parsed, because most statements are in the
+ * tables of `test.each`; the list goes to a file, because vitest prints other things too.
+ */
 function listTests(): NamedTest[] {
   const folder = mkdtempSync(join(tmpdir(), 'statemq-conformance-'))
   try {
     const output = join(folder, 'tests.json')
     const vitest = join(root, 'node_modules/vitest/vitest.mjs')
-    const config = ['--config', join(root, 'test/vitest.config.ts'), '--project', 'conformance', `--json=${output}`]
-    execFileSync(process.execPath, [vitest, 'list', ...config], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+    const config = ['--config', join(root, 'test/vitest.config.ts'), '--project', 'conformance']
+    execFileSync(process.execPath, [vitest, 'list', ...config, '--no-static-parse', `--json=${output}`], { cwd: root, stdio: 'pipe' })
     const listed = JSON.parse(readFileSync(output, 'utf8')) as { name: string; file: string }[]
     return listed.map(({ name, file }) => {
       const [suite = '', ...rest] = relative(here, file).split('/')
@@ -85,11 +88,16 @@ function cell(text: string): string {
     .trim()
 }
 
+/** Each file once, with the names of its tests. */
 function testsCell(folder: string, tests: readonly NamedTest[]): string {
-  const names = tests.map(({ file, name }) => `[${file}](../test/conformance/${folder}/${file}): ${cell(name)}`)
-  const shown = names.length > maxTestsPerRow ? names.slice(0, maxTestsPerRow - 1) : names
-  const more = names.length > shown.length ? [`and ${names.length - shown.length} more`] : []
-  return [...shown, ...more].join('<br>')
+  const byFile = Map.groupBy(tests, ({ file }) => file)
+  const files = [...byFile].map(([file, mine]) => {
+    const names = mine.map(({ name }) => cell(name))
+    const shown = names.length > maxNamesPerFile ? names.slice(0, maxNamesPerFile - 1) : names
+    const more = names.length > shown.length ? [`and ${names.length - shown.length} more`] : []
+    return `[${file}](../test/conformance/${folder}/${file}): ${[...shown, ...more].join('; ')}`
+  })
+  return files.join('<br>')
 }
 
 interface Row {

@@ -158,9 +158,10 @@ describe('flags of the fixed header (2.1.3)', () => {
     }
   })
 
-  test('MQTT-2.1.3-1 a flag in CONNECT is malformed', async () => {
+  // The fixed header is wrong before the version is known, so there is no form in which to answer.
+  test('MQTT-2.1.3-1 a flag in CONNECT is malformed: closed', async () => {
     const { first } = startBroker()
-    for (const byte of [0x11, 0x12, 0x14, 0x18]) await first(connect({ first: byte, clientId: 'a' })).expectRefused(0x81)
+    for (const byte of [0x11, 0x12, 0x14, 0x18]) await first(connect({ first: byte, clientId: 'a' })).expectClosed()
   })
 })
 

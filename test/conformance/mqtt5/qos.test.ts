@@ -119,7 +119,7 @@ describe('from the client', () => {
     const t = startBroker()
     const client = await t.connect()
     client.send(publish({ topic: 't', qos: 2, packetId: 5 }))
-    await client.expectPacket('pubrec', { packetId: 5, reasonCode: 0 })
+    await client.expectPacket('pubrec', { packetId: 5, reasonCode: 0x10 })
     client.send(publish({ topic: 't', qos: 1, packetId: 5 }))
     await client.expectPacket('puback', { packetId: 5, reasonCode: 0x91 })
   })

@@ -179,6 +179,7 @@ describe('when the system runs out of descriptors', () => {
     const { stream } = await context.accepted.next()
     exhaust('EMFILE')
     exhaust('EMFILE')
+    expect(context.clock.pending).toBe(1)
     expect(await connectCode(port)).toBe('ECONNREFUSED')
     expect(context.lines).toEqual([paused(listener, 'EMFILE')])
     const listening = once(server, 'listening')
