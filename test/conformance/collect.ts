@@ -66,7 +66,10 @@ function listTests(): NamedTest[] {
     const output = join(folder, 'tests.json')
     const vitest = join(root, 'node_modules/vitest/vitest.mjs')
     const config = ['--config', join(root, 'test/vitest.config.ts'), '--project', 'conformance']
-    execFileSync(process.execPath, [vitest, 'list', ...config, '--no-static-parse', `--json=${output}`], { cwd: root, stdio: 'pipe' })
+    execFileSync(process.execPath, [vitest, 'list', ...config, '--no-static-parse', `--json=${output}`], {
+      cwd: root,
+      stdio: 'pipe',
+    })
     const listed = JSON.parse(readFileSync(output, 'utf8')) as { name: string; file: string }[]
     return listed.map(({ name, file }) => {
       const [suite = '', ...rest] = relative(here, file).split('/')
@@ -112,7 +115,9 @@ function makeRows(statements: readonly Statement[], tests: readonly NamedTest[])
     const folder = suites.find(({ version }) => version === statement.version)?.folder
     const mine = tests.filter((test) => test.folder === folder && test.ids.includes(statement.id))
     const clientsOnly = statement.appliesTo === 'client' && statement.testable === 'no'
-    const reason = reasons[statement.version]?.[statement.id] ?? (clientsOnly ? 'A rule for clients; nothing that a server does shows it.' : undefined)
+    const reason =
+      reasons[statement.version]?.[statement.id] ??
+      (clientsOnly ? 'A rule for clients; nothing that a server does shows it.' : undefined)
     return { statement, tests: mine, reason: mine.length > 0 && clientsOnly ? undefined : reason }
   })
 }
@@ -120,15 +125,21 @@ function makeRows(statements: readonly Statement[], tests: readonly NamedTest[])
 function findFaults(rows: readonly Row[], tests: readonly NamedTest[]): string[] {
   const faults: string[] = []
   for (const { statement, tests: mine, reason } of rows) {
-    if (mine.length === 0 && reason === undefined) faults.push(`${statement.version} ${statement.id} has no test and no reason: ${statement.paraphrase}`)
-    if (mine.length > 0 && reason !== undefined) faults.push(`${statement.version} ${statement.id} has a test and a reason why there is none`)
+    if (mine.length === 0 && reason === undefined)
+      faults.push(`${statement.version} ${statement.id} has no test and no reason: ${statement.paraphrase}`)
+    if (mine.length > 0 && reason !== undefined)
+      faults.push(`${statement.version} ${statement.id} has a test and a reason why there is none`)
   }
   for (const { version, folder } of suites) {
-    const known = new Set(rows.filter(({ statement }) => statement.version === version).map(({ statement }) => statement.id))
+    const known = new Set(
+      rows.filter(({ statement }) => statement.version === version).map(({ statement }) => statement.id),
+    )
     for (const { file, name, ids } of tests.filter((test) => test.folder === folder)) {
-      for (const id of ids) if (!known.has(id)) faults.push(`${folder}/${file} names ${id}, which ${version} does not have: ${name}`)
+      for (const id of ids)
+        if (!known.has(id)) faults.push(`${folder}/${file} names ${id}, which ${version} does not have: ${name}`)
     }
-    for (const id of Object.keys(readReasons()[version] ?? {})) if (!known.has(id)) faults.push(`untestable.json has ${version} ${id}, which does not exist`)
+    for (const id of Object.keys(readReasons()[version] ?? {}))
+      if (!known.has(id)) faults.push(`untestable.json has ${version} ${id}, which does not exist`)
   }
   return faults
 }
@@ -154,7 +165,13 @@ function renderPage(rows: readonly Row[], tests: readonly NamedTest[]): string {
     lines.push(`| ${version} | ${mine.length} | ${shown} | ${clients} | ${mine.length - shown - clients} | ${count} |`)
   }
   for (const { version, title, folder } of suites) {
-    lines.push('', `## ${title}`, '', '| version | id | statement | tests, or why there are none |', '|---|---|---|---|')
+    lines.push(
+      '',
+      `## ${title}`,
+      '',
+      '| version | id | statement | tests, or why there are none |',
+      '|---|---|---|---|',
+    )
     for (const { statement, tests: shown, reason } of rows) {
       if (statement.version !== version) continue
       const last = shown.length > 0 ? testsCell(folder, shown) : cell(reason ?? '')
@@ -169,7 +186,8 @@ const rows = makeRows(readStatements(), tests)
 const page = renderPage(rows, tests)
 const faults = findFaults(rows, tests)
 if (process.argv.includes('--check')) {
-  if (readFileSync(pagePath, 'utf8') !== page) faults.push('docs/conformance.md is not what the tests say: run `npm run conformance`')
+  if (readFileSync(pagePath, 'utf8') !== page)
+    faults.push('docs/conformance.md is not what the tests say: run `npm run conformance`')
 } else {
   writeFileSync(pagePath, page)
 }

@@ -174,12 +174,16 @@ export class RawClient {
       this.lastFrame = frame
       return decode(frame, this.version)
     }
-    if (this.#pending.length > 0) throw new Error(`closed in the middle of a packet: ${this.#pending.toString('hex')}${this.#history()}`)
+    if (this.#pending.length > 0)
+      throw new Error(`closed in the middle of a packet: ${this.#pending.toString('hex')}${this.#history()}`)
     return 'closed'
   }
 
   /** The next packet has this type and, field by field, exactly these values. */
-  async expectPacket<Type extends ServerPacketType>(type: Type, fields: Partial<PacketOf<Type>> = {}): Promise<PacketOf<Type>> {
+  async expectPacket<Type extends ServerPacketType>(
+    type: Type,
+    fields: Partial<PacketOf<Type>> = {},
+  ): Promise<PacketOf<Type>> {
     const packet = await this.next()
     if (packet === 'closed' || packet.type !== type) {
       throw new Error(`expected ${type} ${show(fields)}, got ${show(packet)}${this.#history()}`)
@@ -206,7 +210,9 @@ export class RawClient {
   async expectBytes(expected: Buffer | string): Promise<void> {
     const packet = await this.next()
     const bytes = typeof expected === 'string' ? hex(expected) : expected
-    expect(packet === 'closed' ? 'closed' : this.lastFrame.toString('hex'), this.#history()).toBe(bytes.toString('hex'))
+    const found = packet === 'closed' ? 'closed' : this.lastFrame.toString('hex')
+    if (found !== bytes.toString('hex'))
+      throw new Error(`expected ${bytes.toString('hex')}, got ${found}${this.#history()}`)
   }
 
   /** The stream ends, and no packet comes before. */
@@ -322,5 +328,7 @@ function excerpt(bytes: Buffer): string {
 }
 
 function show(value: unknown): string {
-  return JSON.stringify(value, (_key, each: unknown) => (each instanceof Uint8Array ? Buffer.from(each).toString('hex') : each))
+  return JSON.stringify(value, (_key, each: unknown) =>
+    each instanceof Uint8Array ? Buffer.from(each).toString('hex') : each,
+  )
 }

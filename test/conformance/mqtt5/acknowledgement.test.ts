@@ -3,7 +3,16 @@ import { describe, expect, test } from 'vitest'
 
 import { deny, next, type Hooks } from '../../../src/hooks.ts'
 import { startBroker } from '../../support/test-broker.ts'
-import { disconnect, hex, publish, pubrec, pubrel, subscribe, unsubscribe, type ConnectInput } from '../../support/wire.ts'
+import {
+  disconnect,
+  hex,
+  publish,
+  pubrec,
+  pubrel,
+  subscribe,
+  unsubscribe,
+  type ConnectInput,
+} from '../../support/wire.ts'
 
 const reason = 'because of a reason that takes quite some space in a packet'
 /** Refuses everything that can be refused, with a reason. */
@@ -29,36 +38,45 @@ describe('reason strings', () => {
     ['MQTT-3.4.2-2 PUBACK', publish({ topic: 'no', qos: 1, packetId: 1 }), '40 03 0001 87'],
     ['MQTT-3.5.2-2 PUBREC', publish({ topic: 'no', qos: 2, packetId: 1 }), '50 03 0001 87'],
     ['MQTT-3.9.2-1 SUBACK', subscribe({ packetId: 1, filters: ['no'] }), '90 04 0001 00 87'],
-  ])('MQTT-3.1.2-29 %s leaves its reason string out when it does not fit, or is not wanted', async (_name, bytes, expected) => {
-    const t = startBroker({ hooks })
-    for (const input of [tight, uninterested]) {
-      const client = await t.connect(input)
-      client.send(bytes)
-      await client.expectBytes(expected)
-    }
-  })
+  ])(
+    'MQTT-3.1.2-29 %s leaves its reason string out when it does not fit, or is not wanted',
+    async (_name, bytes, expected) => {
+      const t = startBroker({ hooks })
+      for (const input of [tight, uninterested]) {
+        const client = await t.connect(input)
+        client.send(bytes)
+        await client.expectBytes(expected)
+      }
+    },
+  )
 
   test.each([
     ['MQTT-3.6.2-2 PUBREL 0x92', pubrec(9), 0x62],
     ['MQTT-3.7.2-2 PUBCOMP 0x92', pubrel(9), 0x70],
     ['MQTT-3.11.2-1 UNSUBACK 0x11', unsubscribe({ packetId: 9, filters: ['nothing'] }), 0xb0],
-  ])('MQTT-3.1.2-29 %s stays within the client\'s size, and carries no reason string unless wanted', async (_name, bytes, first) => {
-    const t = startBroker()
-    for (const maximumPacketSize of [6, 40]) {
-      const client = await t.connect({ clientId: 'a', properties: { maximumPacketSize: 200 } })
-      client.drop()
-      await t.settle()
-      const small = t.attach()
-      // CONNACK may not be sent at all where it cannot fit: nothing else is said about that here.
-      await small.connect({ clientId: 'b', properties: { maximumPacketSize: Math.max(maximumPacketSize, 40), requestProblemInformation: 0 } })
-      small.send(bytes)
-      const packet = await small.next()
-      expect(small.lastFrame.readUInt8(0)).toBe(first)
-      expect(small.lastFrame.length).toBeLessThanOrEqual(40)
-      expect(packet).toMatchObject({ packetId: 9 })
-      expect(packet).toHaveProperty('properties', {})
-    }
-  })
+  ])(
+    "MQTT-3.1.2-29 %s stays within the client's size, and carries no reason string unless wanted",
+    async (_name, bytes, first) => {
+      const t = startBroker()
+      for (const maximumPacketSize of [6, 40]) {
+        const client = await t.connect({ clientId: 'a', properties: { maximumPacketSize: 200 } })
+        client.drop()
+        await t.settle()
+        const small = t.attach()
+        // CONNACK may not be sent at all where it cannot fit: nothing else is said about that here.
+        await small.connect({
+          clientId: 'b',
+          properties: { maximumPacketSize: Math.max(maximumPacketSize, 40), requestProblemInformation: 0 },
+        })
+        small.send(bytes)
+        const packet = await small.next()
+        expect(small.lastFrame.readUInt8(0)).toBe(first)
+        expect(small.lastFrame.length).toBeLessThanOrEqual(40)
+        expect(packet).toMatchObject({ packetId: 9 })
+        expect(packet).toHaveProperty('properties', {})
+      }
+    },
+  )
 
   // Request Problem Information does not speak of DISCONNECT (section 3.1.2.11.7), Maximum Packet Size does.
   test('MQTT-3.14.2-3 DISCONNECT leaves its reason string out when it does not fit', async () => {
@@ -100,7 +118,10 @@ describe('user properties', () => {
     const t = startBroker()
     const client = await t.connect({ clientId: 'a', properties: { userProperties } })
     await client.subscribe(['t'], { userProperties })
-    client.send(publish({ topic: 't', payload: 'x', qos: 2, packetId: 5, properties: { userProperties } }), pubrel(5, 0, { userProperties }))
+    client.send(
+      publish({ topic: 't', payload: 'x', qos: 2, packetId: 5, properties: { userProperties } }),
+      pubrel(5, 0, { userProperties }),
+    )
     await t.settle()
     expect((await client.drain()).map(({ type }) => type).toSorted()).toEqual(['pubcomp', 'publish', 'pubrec'])
     client.send(unsubscribe({ filters: ['t'], properties: { userProperties } }))
@@ -111,7 +132,11 @@ describe('user properties', () => {
 })
 
 describe('Maximum Packet Size of the client', () => {
-  const session = { clientId: 's', cleanStart: false, properties: { sessionExpiryInterval: 100, maximumPacketSize: 60 } } as const
+  const session = {
+    clientId: 's',
+    cleanStart: false,
+    properties: { sessionExpiryInterval: 100, maximumPacketSize: 60 },
+  } as const
 
   test('MQTT-3.1.2-24 MQTT-3.1.2-25 a message that is too large is not sent and counts as delivered, exactly from the limit on', async () => {
     const t = startBroker()

@@ -90,7 +90,10 @@ describe('to a client', () => {
   /** Publishes to topics in turn and reads the deliveries as a client with an alias table does. */
   async function deliveries(topicAliasMaximum: number | undefined, topics: readonly string[]) {
     const t = startBroker()
-    const client = await t.connect({ clientId: 'a', properties: topicAliasMaximum === undefined ? {} : { topicAliasMaximum } })
+    const client = await t.connect({
+      clientId: 'a',
+      properties: topicAliasMaximum === undefined ? {} : { topicAliasMaximum },
+    })
     await client.subscribe(['#'])
     const publisher = await t.connect()
     for (const topic of topics) await publisher.publish({ topic, payload: topic })
@@ -106,24 +109,36 @@ describe('to a client', () => {
     return packets.map(({ properties }) => properties.topicAlias ?? 0)
   }
 
-  const topics = ['a', 'b', 'a', 'b', 'c', 'd', 'a', 'e', 'e', 'b', 'a', 'a', 'c'].map((topic) => `long/enough/${topic}`)
+  const topics = ['a', 'b', 'a', 'b', 'c', 'd', 'a', 'e', 'e', 'b', 'a', 'a', 'c'].map(
+    (topic) => `long/enough/${topic}`,
+  )
 
-  test.each([1, 2, 3])('MQTT-3.1.2-26 MQTT-3.3.2-11 aliases stay within its maximum of %s, and name the right topic', async (maximum) => {
-    const aliases = await deliveries(maximum, topics)
-    expect(Math.max(...aliases)).toBeLessThanOrEqual(maximum)
-  })
+  test.each([1, 2, 3])(
+    'MQTT-3.1.2-26 MQTT-3.3.2-11 aliases stay within its maximum of %s, and name the right topic',
+    async (maximum) => {
+      const aliases = await deliveries(maximum, topics)
+      expect(Math.max(...aliases)).toBeLessThanOrEqual(maximum)
+    },
+  )
 
   test('aliases are used where the client allows them', async () => {
     expect((await deliveries(5, ['same/topic', 'same/topic', 'same/topic'])).at(-1)).toBeGreaterThan(0)
   })
 
-  test.each([['absent', undefined], ['0', 0]] as const)('MQTT-3.1.2-27 none is used when its maximum is %s', async (_name, maximum) => {
+  test.each([
+    ['absent', undefined],
+    ['0', 0],
+  ] as const)('MQTT-3.1.2-27 none is used when its maximum is %s', async (_name, maximum) => {
     expect(new Set(await deliveries(maximum, topics))).toEqual(new Set([0]))
   })
 
   test('MQTT-3.3.2-7 after a reconnect the client is told anew', async () => {
     const t = startBroker()
-    const session = { clientId: 's', cleanStart: false, properties: { sessionExpiryInterval: 100, topicAliasMaximum: 5 } }
+    const session = {
+      clientId: 's',
+      cleanStart: false,
+      properties: { sessionExpiryInterval: 100, topicAliasMaximum: 5 },
+    }
     const client = await t.connect(session)
     await client.subscribe([['t', { qos: 1 }]])
     const publisher = await t.connect()
@@ -141,9 +156,16 @@ describe('to a client', () => {
     const client = await t.connect({ clientId: 'a' })
     await client.subscribe([['t', { qos: 2 }]])
     const publisher = await t.connect()
-    for (const [topic, qos] of [['t', 0], ['', 0], ['', 1], ['', 2]] as const) {
+    for (const [topic, qos] of [
+      ['t', 0],
+      ['', 0],
+      ['', 1],
+      ['', 2],
+    ] as const) {
       await publisher.publish({ topic, payload: 'x', qos, properties: { topicAlias: 4, contentType: 'c' } })
-      await client.acknowledge(await client.expectPublish({ topic: 't', payload: 'x', qos, properties: { contentType: 'c' } }))
+      await client.acknowledge(
+        await client.expectPublish({ topic: 't', payload: 'x', qos, properties: { contentType: 'c' } }),
+      )
     }
   })
 })

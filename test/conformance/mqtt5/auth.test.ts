@@ -1,9 +1,27 @@
 /** MQTT 5 sections 3.15 and 4.12: AUTH, enhanced authentication and re-authentication. */
 import { describe, expect, test } from 'vitest'
 
-import { allow, challenge, deny, type AuthenticationRequest, type Authenticator, type Verdict } from '../../../src/hooks.ts'
+import {
+  allow,
+  challenge,
+  deny,
+  type AuthenticationRequest,
+  type Authenticator,
+  type Verdict,
+} from '../../../src/hooks.ts'
 import { startBroker } from '../../support/test-broker.ts'
-import { auth, connect, disconnect, pingreq, property, publish, pubrel, subscribe, unsubscribe, type PropertyInput } from '../../support/wire.ts'
+import {
+  auth,
+  connect,
+  disconnect,
+  pingreq,
+  property,
+  publish,
+  pubrel,
+  subscribe,
+  unsubscribe,
+  type PropertyInput,
+} from '../../support/wire.ts'
 
 /** Asks twice, then lets in whoever answered `two`; `data` of the last message goes back with the success. */
 const rounds = (seen: AuthenticationRequest[] = []): Authenticator => ({
@@ -12,19 +30,34 @@ const rounds = (seen: AuthenticationRequest[] = []): Authenticator => ({
   authenticate(request): Verdict {
     seen.push(request)
     if (request.round === 0) return challenge(Buffer.from('first'))
-    if (request.round === 1) return request.authenticationData?.toString() === 'one' ? challenge(Buffer.from('second')) : deny(0x87, 'wrong')
-    return request.authenticationData?.toString() === 'two' ? allow({ principal: 'somebody', authenticationData: Buffer.from('done') }) : deny(0x86, 'wrong')
+    if (request.round === 1)
+      return request.authenticationData?.toString() === 'one' ? challenge(Buffer.from('second')) : deny(0x87, 'wrong')
+    return request.authenticationData?.toString() === 'two'
+      ? allow({ principal: 'somebody', authenticationData: Buffer.from('done') })
+      : deny(0x86, 'wrong')
   },
 })
 
 const method = { authenticationMethod: 'ROUNDS' } as const
-const answer = (data: string, properties: PropertyInput = { ...method, authenticationData: Buffer.from(data) }): Buffer => auth(0x18, properties)
-const challenged = (data: string) => ({ reasonCode: 0x18, properties: { ...method, authenticationData: Buffer.from(data) } })
+const answer = (
+  data: string,
+  properties: PropertyInput = { ...method, authenticationData: Buffer.from(data) },
+): Buffer => auth(0x18, properties)
+const challenged = (data: string) => ({
+  reasonCode: 0x18,
+  properties: { ...method, authenticationData: Buffer.from(data) },
+})
 
 /** A broker with the method, and a client that has gone through it. */
 async function online(seen: AuthenticationRequest[] = []) {
   const t = startBroker({ authenticators: [rounds(seen)], allowAnonymous: true })
-  const client = t.first(connect({ clientId: 'a', properties: { ...method, sessionExpiryInterval: 100 }, will: { topic: 'w', payload: 'gone' } }))
+  const client = t.first(
+    connect({
+      clientId: 'a',
+      properties: { ...method, sessionExpiryInterval: 100 },
+      will: { topic: 'w', payload: 'gone' },
+    }),
+  )
   await client.expectPacket('auth', challenged('first'))
   client.send(answer('one'))
   await client.expectPacket('auth', challenged('second'))
@@ -39,7 +72,9 @@ describe('enhanced authentication', () => {
     const { t, client, connack } = await online(seen)
     expect(connack.properties.authenticationMethod).toBe('ROUNDS')
     expect(connack.properties.authenticationData?.toString()).toBe('done')
-    expect(seen.map(({ round, reauthentication, authenticationMethod }) => [round, reauthentication, authenticationMethod])).toEqual([
+    expect(
+      seen.map(({ round, reauthentication, authenticationMethod }) => [round, reauthentication, authenticationMethod]),
+    ).toEqual([
       [0, false, 'ROUNDS'],
       [1, false, 'ROUNDS'],
       [2, false, 'ROUNDS'],
@@ -114,7 +149,11 @@ describe('enhanced authentication', () => {
   })
 
   test('an exchange that never ends is ended: by time and by rounds', async () => {
-    const endless: Authenticator = { name: 'endless', methods: ['ROUNDS'], authenticate: () => challenge(Buffer.from('more')) }
+    const endless: Authenticator = {
+      name: 'endless',
+      methods: ['ROUNDS'],
+      authenticate: () => challenge(Buffer.from('more')),
+    }
     const t = startBroker({ authenticators: [endless], limits: { connectTimeoutMs: 5000, maxAuthRounds: 3 } })
     const slow = t.first(connect({ clientId: 'slow', properties: method }))
     await slow.expectPacket('auth', challenged('more'))
@@ -140,7 +179,7 @@ describe('enhanced authentication', () => {
     await client.expectNothing()
   })
 
-  test('the client\'s settings and its will survive the exchange', async () => {
+  test("the client's settings and its will survive the exchange", async () => {
     const { t, client } = await online()
     const watcher = await t.connect()
     await watcher.subscribe(['w'])
@@ -189,7 +228,10 @@ describe('re-authentication', () => {
     client.send(answer('one'))
     await client.expectPacket('auth', challenged('second'))
     client.send(answer('two'))
-    await client.expectPacket('auth', { reasonCode: 0, properties: { ...method, authenticationData: Buffer.from('done') } })
+    await client.expectPacket('auth', {
+      reasonCode: 0,
+      properties: { ...method, authenticationData: Buffer.from('done') },
+    })
     expect(seen.map(({ round, reauthentication, grant }) => [round, reauthentication, grant?.principal])).toEqual([
       [0, true, 'somebody'],
       [1, true, 'somebody'],
@@ -223,8 +265,14 @@ describe('re-authentication', () => {
     ['AUTH without properties', auth()],
     ['AUTH 0x19 without a method', auth(0x19, [])],
     ['MQTT-3.15.2-1 an undefined code', auth(0x01, method)],
-    ['a property of another packet', auth(0x19, [property('authenticationMethod', 'ROUNDS'), property('topicAlias', 1)])],
-    ['two methods', auth(0x19, [property('authenticationMethod', 'ROUNDS'), property('authenticationMethod', 'ROUNDS')])],
+    [
+      'a property of another packet',
+      auth(0x19, [property('authenticationMethod', 'ROUNDS'), property('topicAlias', 1)]),
+    ],
+    [
+      'two methods',
+      auth(0x19, [property('authenticationMethod', 'ROUNDS'), property('authenticationMethod', 'ROUNDS')]),
+    ],
   ])('%s is a protocol error', async (_name, bytes) => {
     const { client } = await online()
     client.send(bytes)
@@ -256,12 +304,19 @@ describe('AUTH packets', () => {
   })
 
   // The broker says no reason and has no user properties in AUTH, so a small maximum changes nothing.
-  test('MQTT-3.15.2-2 MQTT-3.15.2-3 the broker\'s carry no reason string and no user properties', async () => {
+  test("MQTT-3.15.2-2 MQTT-3.15.2-3 the broker's carry no reason string and no user properties", async () => {
     const t = startBroker({ authenticators: [rounds()] })
     for (const maximumPacketSize of [60, 10_000]) {
       const client = t.first(connect({ clientId: 'a', properties: { ...method, maximumPacketSize } }))
       await client.expectPacket('auth', challenged('first'))
-      client.send(answer('one', [property('authenticationMethod', 'ROUNDS'), property('authenticationData', 'one'), property('reasonString', 'why not'), property('userProperties', ['a', 'b'])]))
+      client.send(
+        answer('one', [
+          property('authenticationMethod', 'ROUNDS'),
+          property('authenticationData', 'one'),
+          property('reasonString', 'why not'),
+          property('userProperties', ['a', 'b']),
+        ]),
+      )
       await client.expectPacket('auth', challenged('second'))
       client.drop()
     }

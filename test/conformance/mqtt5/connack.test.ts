@@ -30,7 +30,9 @@ describe('flags and reason codes', () => {
 
   test('MQTT-3.2.2-6 MQTT-3.2.2-7 MQTT-3.14.0-1 a refusal has Session Present 0, comes alone and is followed by the end', async () => {
     let open = true
-    const t = startBroker({ authenticators: [{ name: 'door', authenticate: () => (open ? allow() : deny(0x86, 'closed')) }] })
+    const t = startBroker({
+      authenticators: [{ name: 'door', authenticate: () => (open ? allow() : deny(0x86, 'closed')) }],
+    })
     const client = await t.connect({ clientId: 'a', properties: { sessionExpiryInterval: 100 } })
     client.drop()
     await t.settle()
@@ -123,12 +125,23 @@ describe('Maximum QoS', () => {
     expect((await t.connect()).connack?.properties.maximumQoS).toBe(announced)
   })
 
-  test.each([0, 1] as const)('MQTT-3.2.2-10 it takes SUBSCRIBE with any QoS and grants at most %s', async (maximumQoS) => {
-    const t = startBroker({ maximumQoS })
-    const client = await t.connect()
-    client.send(subscribe({ filters: [['a', { qos: 0 }], ['b', { qos: 1 }], ['c', { qos: 2 }]] }))
-    await client.expectPacket('suback', { reasonCodes: [0, maximumQoS, maximumQoS] })
-  })
+  test.each([0, 1] as const)(
+    'MQTT-3.2.2-10 it takes SUBSCRIBE with any QoS and grants at most %s',
+    async (maximumQoS) => {
+      const t = startBroker({ maximumQoS })
+      const client = await t.connect()
+      client.send(
+        subscribe({
+          filters: [
+            ['a', { qos: 0 }],
+            ['b', { qos: 1 }],
+            ['c', { qos: 2 }],
+          ],
+        }),
+      )
+      await client.expectPacket('suback', { reasonCodes: [0, maximumQoS, maximumQoS] })
+    },
+  )
 
   test.each([
     [0, 1],
@@ -278,7 +291,10 @@ describe('keep alive without a Server Keep Alive', () => {
 describe('server reference', () => {
   test.each([0x9c, 0x9d] as const)('onRegister sends clients elsewhere with CONNACK (case %#)', async (reasonCode) => {
     const t = startBroker({
-      hooks: { onRegister: (request) => (request.clientId === 'moved' ? deny(reasonCode, 'moved', 'other.example:1883') : next()) },
+      hooks: {
+        onRegister: (request) =>
+          request.clientId === 'moved' ? deny(reasonCode, 'moved', 'other.example:1883') : next(),
+      },
     })
     const refused = await t.first(connect({ clientId: 'moved' })).expectRefused(reasonCode)
     expect(refused.properties.serverReference).toBe('other.example:1883')

@@ -34,11 +34,14 @@ describe('the first packet', () => {
     ['CONNACK', hex('20 03 00 00 00')],
     ['the reserved type 0', hex('00 00')],
     ['HTTP', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
-  ])('MQTT-3.1.0-1 MQTT-3.14.0-1 a first packet that is %s ends the connection without a byte', async (_name, bytes) => {
-    const { first, broker } = startBroker()
-    await first(bytes, connect({ clientId: 'late' })).expectClosed()
-    expect(broker.sessions.size).toBe(0)
-  })
+  ])(
+    'MQTT-3.1.0-1 MQTT-3.14.0-1 a first packet that is %s ends the connection without a byte',
+    async (_name, bytes) => {
+      const { first, broker } = startBroker()
+      await first(bytes, connect({ clientId: 'late' })).expectClosed()
+      expect(broker.sessions.size).toBe(0)
+    },
+  )
 
   test('MQTT-3.1.0-2 MQTT-3.2.0-2 a second CONNECT gets DISCONNECT 0x82 and no second CONNACK', async () => {
     const t = startBroker()
@@ -72,13 +75,19 @@ describe('protocol name, version and flags', () => {
   test.each([
     ['MQTT-3.1.2-3 the reserved flag', connect({ flags: 0x03, clientId: 'a' })],
     ['MQTT-3.1.2-9 the will flag without will properties, topic and payload', connect({ flags: 0x06, clientId: 'a' })],
-    ['MQTT-3.1.2-9 a will without its payload', frame(0x10, utf8('MQTT'), u8(5), u8(6), u16(0), propertyBytes(), utf8('a'), propertyBytes(), utf8('w'))],
+    [
+      'MQTT-3.1.2-9 a will without its payload',
+      frame(0x10, utf8('MQTT'), u8(5), u8(6), u16(0), propertyBytes(), utf8('a'), propertyBytes(), utf8('w')),
+    ],
     ['MQTT-3.1.2-11 will QoS without a will', connect({ flags: 0x0a, clientId: 'a' })],
     ['MQTT-3.1.2-12 will QoS 3', connect({ flags: 0x1e, clientId: 'a', will: { topic: 'w' } })],
     ['MQTT-3.1.2-13 will retain without a will', connect({ flags: 0x22, clientId: 'a' })],
     ['MQTT-3.1.2-16 a user name without its flag', connect({ flags: 0x02, clientId: 'a', username: 'u' })],
     ['MQTT-3.1.2-17 the user name flag without a user name', connect({ flags: 0x82, clientId: 'a' })],
-    ['MQTT-3.1.2-18 a password without its flag', connect({ flags: 0x82, clientId: 'a', username: 'u', password: 'p' })],
+    [
+      'MQTT-3.1.2-18 a password without its flag',
+      connect({ flags: 0x82, clientId: 'a', username: 'u', password: 'p' }),
+    ],
     ['MQTT-3.1.2-19 the password flag without a password', connect({ flags: 0xc2, clientId: 'a', username: 'u' })],
     ['MQTT-3.1.3-3 no client identifier', frame(0x10, utf8('MQTT'), u8(5), u8(2), u16(0), propertyBytes())],
     ['MQTT-3.1.3-4 a client identifier that is not UTF-8', connect({ clientId: hex('ff') })],
@@ -131,7 +140,11 @@ describe('payload', () => {
     const client = await t.connect({
       clientId: 'the id',
       properties: { userProperties: [['of', 'connect']] },
-      will: { topic: 'will/topic', payload: 'will payload', properties: { contentType: 'will type', userProperties: [['of', 'will']] } },
+      will: {
+        topic: 'will/topic',
+        payload: 'will payload',
+        properties: { contentType: 'will type', userProperties: [['of', 'will']] },
+      },
       username: 'user',
       password: 'secret',
     })
@@ -149,7 +162,16 @@ describe('payload', () => {
 
   test('MQTT-3.1.2-16 MQTT-3.1.2-18 MQTT 5 allows a password without a user name', async () => {
     const { first, attach } = startBroker()
-    const bytes = frame(0x10, utf8('MQTT'), u8(5), u8(0x42), u16(0), propertyBytes(), utf8('a'), binary('only a password'))
+    const bytes = frame(
+      0x10,
+      utf8('MQTT'),
+      u8(5),
+      u8(0x42),
+      u16(0),
+      propertyBytes(),
+      utf8('a'),
+      binary('only a password'),
+    )
     await first(bytes).expectPacket('connack', { reasonCode: 0 })
     await attach().connect({ clientId: 'b' })
   })
@@ -177,7 +199,8 @@ describe('payload', () => {
   test('MQTT-3.1.3-5 MQTT-3.1.4-5 client identifiers of 1 to 23 letters and digits are accepted', async () => {
     const t = startBroker()
     const alphabet = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
-    for (let length = 1; length <= 23; length += 1) await t.connect({ clientId: alphabet.slice(length * 2 - 2, length * 3 - 2) })
+    for (let length = 1; length <= 23; length += 1)
+      await t.connect({ clientId: alphabet.slice(length * 2 - 2, length * 3 - 2) })
     for (const character of alphabet) await t.connect({ clientId: character.repeat(23) })
   })
 
@@ -215,7 +238,9 @@ describe('what CONNECT does', () => {
   test.each([0x86, 0x87, 0x80, 0x88, 0x89, 0x8a, 0x97, 0x9f] as const)(
     'MQTT-3.1.4-2 MQTT-3.2.2-7 MQTT-3.2.2-8 a refusal by an authenticator is a CONNACK with its code (case %#) and the end',
     async (reasonCode) => {
-      const { first, state } = startBroker({ authenticators: [{ name: 'no', authenticate: () => deny(reasonCode, 'no') }] })
+      const { first, state } = startBroker({
+        authenticators: [{ name: 'no', authenticate: () => deny(reasonCode, 'no') }],
+      })
       await first(connect({ clientId: 'a' })).expectRefused(reasonCode)
       expect(state('a')).toBeUndefined()
     },
@@ -232,7 +257,9 @@ describe('what CONNECT does', () => {
 
   test('MQTT-3.1.4-3 a refused newcomer takes over nothing', async () => {
     const t = startBroker({
-      authenticators: [{ name: 'users', authenticate: (request) => (request.username === 'good' ? allow() : deny(0x87, 'no')) }],
+      authenticators: [
+        { name: 'users', authenticate: (request) => (request.username === 'good' ? allow() : deny(0x87, 'no')) },
+      ],
     })
     const incumbent = await t.connect({ clientId: 'a', username: 'good' })
     await t.first(connect({ clientId: 'a', username: 'bad' })).expectRefused(0x87)
@@ -241,18 +268,26 @@ describe('what CONNECT does', () => {
 
   test('MQTT-3.1.4-6 nothing behind a refused CONNECT is processed', async () => {
     const t = startBroker({
-      authenticators: [{ name: 'users', authenticate: async (request) => (request.username ? allow() : deny(0x87, 'no')) }],
+      authenticators: [
+        { name: 'users', authenticate: async (request) => (request.username ? allow() : deny(0x87, 'no')) },
+      ],
     })
     const watcher = await t.connect({ clientId: 'w', username: 'u' })
     await watcher.subscribe(['#'])
-    await t.first(connect({ clientId: 'a' }), publish({ topic: 't', payload: 'no' }), subscribe({ filters: ['#'] })).expectRefused(0x87)
+    await t
+      .first(connect({ clientId: 'a' }), publish({ topic: 't', payload: 'no' }), subscribe({ filters: ['#'] }))
+      .expectRefused(0x87)
     await t.settle()
     await watcher.expectNothing()
   })
 
   test('MQTT-3.2.0-1 packets sent right behind CONNECT are answered after CONNACK', async () => {
     const t = startBroker({ authenticators: [{ name: 'slow', authenticate: async () => allow() }] })
-    const client = t.first(connect({ clientId: 'a' }), subscribe({ filters: [['t', { qos: 1 }]] }), publish({ topic: 't', payload: 'x', qos: 1, packetId: 9 }))
+    const client = t.first(
+      connect({ clientId: 'a' }),
+      subscribe({ filters: [['t', { qos: 1 }]] }),
+      publish({ topic: 't', payload: 'x', qos: 1, packetId: 9 }),
+    )
     await client.expectPacket('connack', { reasonCode: 0 })
     await client.expectPacket('suback', { reasonCodes: [1] })
     const rest = [await client.next(), await client.next()]

@@ -1,7 +1,7 @@
 /** MQTT 5 sections 3.12 to 3.14 and 4.13: PINGREQ, DISCONNECT, and how connections end. */
 import { describe, expect, test } from 'vitest'
 
-import { allow } from '../../../src/hooks.ts'
+import type { Verdict } from '../../../src/hooks.ts'
 import { startBroker } from '../../support/test-broker.ts'
 import { connect, disconnect, frame, hex, pingreq, property, publish, subscribe } from '../../support/wire.ts'
 
@@ -45,23 +45,33 @@ describe('DISCONNECT from the client', () => {
     }
   })
 
-  test.each([0x01, 0x18, 0x87, 0x8b, 0x8e, 0x9c, 0xff])('MQTT-3.14.2-1 a reason code that clients do not have is a protocol error: %s', async (code) => {
-    const t = startBroker()
-    const client = await t.connect()
-    client.send(disconnect(code))
-    await client.expectDisconnect(0x82)
-  })
+  test.each([0x01, 0x18, 0x87, 0x8b, 0x8e, 0x9c, 0xff])(
+    'MQTT-3.14.2-1 a reason code that clients do not have is a protocol error: %s',
+    async (code) => {
+      const t = startBroker()
+      const client = await t.connect()
+      client.send(disconnect(code))
+      await client.expectDisconnect(0x82)
+    },
+  )
 
-  test.each([0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99])('MQTT-3.14.2-1 the codes of clients are taken: %s', async (code) => {
-    const t = startBroker()
-    const client = await t.connect()
-    client.send(disconnect(code))
-    await client.expectClosed()
-  })
+  test.each([0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99])(
+    'MQTT-3.14.2-1 the codes of clients are taken: %s',
+    async (code) => {
+      const t = startBroker()
+      const client = await t.connect()
+      client.send(disconnect(code))
+      await client.expectClosed()
+    },
+  )
 
   test.each([
     ['a property of another packet', frame(0xe0, hex('00 03'), property('topicAlias', 1)), 0x82],
-    ['a property that occurs twice', disconnect(0, [property('reasonString', 'a'), property('reasonString', 'b')]), 0x82],
+    [
+      'a property that occurs twice',
+      disconnect(0, [property('reasonString', 'a'), property('reasonString', 'b')]),
+      0x82,
+    ],
     ['a property length that runs over', hex('e0 02 00 05'), 0x81],
     ['bytes behind its properties', hex('e0 03 00 00 00'), 0x81],
   ])('%s', async (_name, bytes, code) => {
@@ -83,24 +93,27 @@ describe('DISCONNECT from the broker', () => {
     ['a packet of servers: UNSUBACK', hex('b0 04 0001 00 00'), 0x82],
     ['a packet of servers: PINGRESP', hex('d0 00'), 0x82],
     ['the reserved packet type', hex('00 00'), 0x81],
-  ])('MQTT-4.13.1-1 MQTT-4.13.2-1 MQTT-3.14.4-1 MQTT-3.14.4-2 MQTT-3.14.2-2 one with its code, then the end, and nothing behind the fault counts: %s', async (_name, bytes, code) => {
-    const t = startBroker()
-    const watcher = await t.connect()
-    await watcher.subscribe(['#'])
-    const client = await t.connect({ clientId: 'c', properties: { sessionExpiryInterval: 100 } })
-    await client.subscribe(['late'])
-    client.send(bytes, publish({ topic: 'late' }), subscribe({ filters: ['x'] }))
-    const packet = await client.expectDisconnect(code)
-    expect(packet.properties.sessionExpiryInterval).toBeUndefined()
-    await t.settle()
-    await watcher.expectNothing()
-    // The session is not what was wrong.
-    expect(t.state('c')).toBe('offline')
-  })
+  ])(
+    'MQTT-4.13.1-1 MQTT-4.13.2-1 MQTT-3.14.4-1 MQTT-3.14.4-2 MQTT-3.14.2-2 one with its code, then the end, and nothing behind the fault counts: %s',
+    async (_name, bytes, code) => {
+      const t = startBroker()
+      const watcher = await t.connect()
+      await watcher.subscribe(['#'])
+      const client = await t.connect({ clientId: 'c', properties: { sessionExpiryInterval: 100 } })
+      await client.subscribe(['late'])
+      client.send(bytes, publish({ topic: 'late' }), subscribe({ filters: ['x'] }))
+      const packet = await client.expectDisconnect(code)
+      expect(packet.properties.sessionExpiryInterval).toBeUndefined()
+      await t.settle()
+      await watcher.expectNothing()
+      // The session is not what was wrong.
+      expect(t.state('c')).toBe('offline')
+    },
+  )
 
   test('MQTT-3.14.0-1 MQTT-3.2.2-8 faults before CONNACK are told in CONNACK, never in DISCONNECT', async () => {
     const t = startBroker({
-      authenticators: [{ name: 'never', authenticate: () => new Promise<ReturnType<typeof allow>>(() => {}) }],
+      authenticators: [{ name: 'never', authenticate: () => new Promise<Verdict>(() => {}) }],
     })
     // While the decision is pending nothing more is read: the second CONNECT is never looked at.
     const late = t.first(connect({ clientId: 'b' }), connect({ clientId: 'b' }))

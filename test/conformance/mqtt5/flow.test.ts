@@ -52,25 +52,30 @@ describe('Receive Maximum of the client', () => {
     [1, 5],
     [2, 1],
     [2, 5],
-  ])('MQTT-3.3.4-9 MQTT-4.9.0-1 MQTT-4.9.0-2 with QoS %s at most %s are unacknowledged', async (qos, receiveMaximum) => {
-    const t = startBroker()
-    const client = await t.connect({ clientId: 'a', properties: { receiveMaximum } })
-    await client.subscribe([['t', { qos }]])
-    await publishMany(await t.connect(), qos, receiveMaximum + 3)
-    await t.settle()
-    const window = await client.drain()
-    expect(window.map((packet) => (packet.type === 'publish' ? packet.payload : packet.type))).toEqual(
-      Array.from({ length: receiveMaximum }, (_value, index) => `${index}`),
-    )
-    // Each settled message lets exactly one more through.
-    for (const [index, packet] of window.entries()) {
-      if (packet.type !== 'publish') continue
-      await client.acknowledge(packet)
-      const more = await client.drain()
-      expect(more.map((each) => (each.type === 'publish' ? each.payload : each.type))).toEqual(index < 3 ? [`${receiveMaximum + index}`] : [])
-      if (index >= 2) break
-    }
-  })
+  ])(
+    'MQTT-3.3.4-9 MQTT-4.9.0-1 MQTT-4.9.0-2 with QoS %s at most %s are unacknowledged',
+    async (qos, receiveMaximum) => {
+      const t = startBroker()
+      const client = await t.connect({ clientId: 'a', properties: { receiveMaximum } })
+      await client.subscribe([['t', { qos }]])
+      await publishMany(await t.connect(), qos, receiveMaximum + 3)
+      await t.settle()
+      const window = await client.drain()
+      expect(window.map((packet) => (packet.type === 'publish' ? packet.payload : packet.type))).toEqual(
+        Array.from({ length: receiveMaximum }, (_value, index) => `${index}`),
+      )
+      // Each settled message lets exactly one more through.
+      for (const [index, packet] of window.entries()) {
+        if (packet.type !== 'publish') continue
+        await client.acknowledge(packet)
+        const more = await client.drain()
+        expect(more.map((each) => (each.type === 'publish' ? each.payload : each.type))).toEqual(
+          index < 3 ? [`${receiveMaximum + index}`] : [],
+        )
+        if (index >= 2) break
+      }
+    },
+  )
 
   test('MQTT-3.3.4-9 QoS 2: PUBREC does not free a place, PUBCOMP does', async () => {
     const t = startBroker()
@@ -88,7 +93,10 @@ describe('Receive Maximum of the client', () => {
   test('MQTT-3.3.4-10 MQTT-4.9.0-3 other packets are handled and sent while the window is full', async () => {
     const t = startBroker()
     const client = await t.connect({ clientId: 'a', properties: { receiveMaximum: 1 } })
-    await client.subscribe([['t', { qos: 1 }], ['zero', { qos: 0 }]])
+    await client.subscribe([
+      ['t', { qos: 1 }],
+      ['zero', { qos: 0 }],
+    ])
     await publishMany(await t.connect(), 1, 3)
     const { packetId } = await client.expectPublish({ topic: 't', payload: '0', qos: 1 })
     await client.expectNothing()
@@ -109,7 +117,11 @@ describe('Receive Maximum of the client', () => {
 
   test('MQTT-4.9.0-1 what was unacknowledged counts again on the next connection, by its new maximum', async () => {
     const t = startBroker()
-    const session = (receiveMaximum: number) => ({ clientId: 's', cleanStart: false, properties: { sessionExpiryInterval: 100, receiveMaximum } })
+    const session = (receiveMaximum: number) => ({
+      clientId: 's',
+      cleanStart: false,
+      properties: { sessionExpiryInterval: 100, receiveMaximum },
+    })
     const client = await t.connect(session(3))
     await client.subscribe([['t', { qos: 1 }]])
     await publishMany(await t.connect(), 1, 4)
@@ -150,7 +162,7 @@ describe('order', () => {
       if (qos === 2) publisher.send(pubrel(index + 1))
     }
     const received: Record<string, string[]> = {}
-    for (let count = 0; count < 60; ) {
+    for (let count = 0; count < 60;) {
       const packet = await client.next()
       if (packet === 'closed') throw new Error('closed')
       if (packet.type === 'pubrel') client.send(pubcomp(packet.packetId))
@@ -194,7 +206,10 @@ describe('order', () => {
     const client = await t.connect()
     await client.subscribe([['t', { qos: 1 }]])
     const publisher = await t.connect()
-    publisher.send(publish({ topic: 't', payload: 'slow', qos: 1, packetId: 1 }), publish({ topic: 't', payload: 'fast', qos: 1, packetId: 2 }))
+    publisher.send(
+      publish({ topic: 't', payload: 'slow', qos: 1, packetId: 1 }),
+      publish({ topic: 't', payload: 'fast', qos: 1, packetId: 2 }),
+    )
     await t.settle()
     await client.expectNothing()
     waiting[0]?.()

@@ -48,8 +48,14 @@ const placesOnline: ReadonlyArray<readonly [string, (text: Text) => Buffer]> = [
 const userPropertyPlaces: ReadonlyArray<readonly [string, (text: Text) => Buffer]> = [
   ['a name in PUBLISH', (text) => publish({ topic: 't', properties: [property('userProperties', [text, 'v'])] })],
   ['a value in PUBLISH', (text) => publish({ topic: 't', properties: [property('userProperties', ['n', text])] })],
-  ['a value in SUBSCRIBE', (text) => subscribe({ filters: ['t'], properties: [property('userProperties', ['n', text])] })],
-  ['a name in UNSUBSCRIBE', (text) => unsubscribe({ filters: ['t'], properties: [property('userProperties', [text, 'v'])] })],
+  [
+    'a value in SUBSCRIBE',
+    (text) => subscribe({ filters: ['t'], properties: [property('userProperties', ['n', text])] }),
+  ],
+  [
+    'a name in UNSUBSCRIBE',
+    (text) => unsubscribe({ filters: ['t'], properties: [property('userProperties', [text, 'v'])] }),
+  ],
   ['a value in PUBACK', (text) => puback(1, 0, [property('userProperties', ['n', text])])],
   ['a value in DISCONNECT', (text) => disconnect(0, [property('userProperties', ['n', text])])],
 ]
@@ -63,35 +69,47 @@ const placesInConnect: ReadonlyArray<readonly [string, (text: Text) => Buffer]> 
   ['a will response topic', (text) => connect({ will: { topic: 'w', properties: [property('responseTopic', text)] } })],
   ['an authentication method', (text) => connect({ properties: [property('authenticationMethod', text)] })],
   ['a user property', (text) => connect({ properties: [property('userProperties', ['n', text])] })],
-  ['a user property of the will', (text) => connect({ will: { topic: 'w', properties: [property('userProperties', [text, 'v'])] } })],
+  [
+    'a user property of the will',
+    (text) => connect({ will: { topic: 'w', properties: [property('userProperties', [text, 'v'])] } }),
+  ],
 ]
 
 describe('strings (1.5.4, 1.5.7)', () => {
-  test.each(placesOnline)('MQTT-1.5.4-1 MQTT-1.5.4-2 ill-formed UTF-8 or U+0000 in %s gets 0x81', async (_name, build) => {
-    const { connect: online } = startBroker()
-    for (const [, text] of [...illFormed, ['U+0000', nul] as const]) {
-      const client = await online({ clientId: 'a' })
-      client.send(build(text))
-      await client.expectDisconnect(0x81)
-    }
-  })
+  test.each(placesOnline)(
+    'MQTT-1.5.4-1 MQTT-1.5.4-2 ill-formed UTF-8 or U+0000 in %s gets 0x81',
+    async (_name, build) => {
+      const { connect: online } = startBroker()
+      for (const [, text] of [...illFormed, ['U+0000', nul] as const]) {
+        const client = await online({ clientId: 'a' })
+        client.send(build(text))
+        await client.expectDisconnect(0x81)
+      }
+    },
+  )
 
-  test.each(placesInConnect)('MQTT-1.5.4-1 MQTT-1.5.4-2 ill-formed UTF-8 or U+0000 in %s of CONNECT gets 0x81', async (_name, build) => {
-    const { first, broker } = startBroker()
-    for (const [, text] of [...illFormed, ['U+0000', nul] as const]) {
-      await first(build(text)).expectRefused(0x81)
-    }
-    expect(broker.sessions.size).toBe(0)
-  })
+  test.each(placesInConnect)(
+    'MQTT-1.5.4-1 MQTT-1.5.4-2 ill-formed UTF-8 or U+0000 in %s of CONNECT gets 0x81',
+    async (_name, build) => {
+      const { first, broker } = startBroker()
+      for (const [, text] of [...illFormed, ['U+0000', nul] as const]) {
+        await first(build(text)).expectRefused(0x81)
+      }
+      expect(broker.sessions.size).toBe(0)
+    },
+  )
 
-  test.each(userPropertyPlaces)('MQTT-1.5.7-1 ill-formed UTF-8 or U+0000 in a user property: %s', async (_name, build) => {
-    const { connect: online } = startBroker()
-    for (const [, text] of [...illFormed, ['U+0000', nul] as const]) {
-      const client = await online({ clientId: 'a' })
-      client.send(build(text))
-      await client.expectDisconnect(0x81)
-    }
-  })
+  test.each(userPropertyPlaces)(
+    'MQTT-1.5.7-1 ill-formed UTF-8 or U+0000 in a user property: %s',
+    async (_name, build) => {
+      const { connect: online } = startBroker()
+      for (const [, text] of [...illFormed, ['U+0000', nul] as const]) {
+        const client = await online({ clientId: 'a' })
+        client.send(build(text))
+        await client.expectDisconnect(0x81)
+      }
+    },
+  )
 
   test('MQTT-1.5.4-3 EF BB BF is U+FEFF and is kept, wherever it stands', async () => {
     const { connect: online } = startBroker()
@@ -115,7 +133,10 @@ describe('variable byte integers (1.5.5)', () => {
     ['a remaining length in five bytes', hex('30 80 80 80 80 01')],
     ['a property length', frame(0x30, utf8('t'), varint(0, 2))],
     ['a subscription identifier', frame(0x82, u16(1), varint(3), u8(0x0b), varint(5, 2), utf8('t'), u8(0))],
-    ['a subscription identifier in five bytes', frame(0x82, u16(1), varint(6), u8(0x0b), hex('80 80 80 80 01'), utf8('t'), u8(0))],
+    [
+      'a subscription identifier in five bytes',
+      frame(0x82, u16(1), varint(6), u8(0x0b), hex('80 80 80 80 01'), utf8('t'), u8(0)),
+    ],
   ])('MQTT-1.5.5-1 longer than needed: %s', async (_name, bytes) => {
     const { connect: online } = startBroker()
     const client = await online()
@@ -192,26 +213,32 @@ describe('packet identifiers (2.2.1)', () => {
     await client.expectDisconnect(0x82)
   })
 
-  test('MQTT-2.2.1-4 identifiers towards a client are non-zero and not in use, also after 65535', { timeout: 30_000 }, async () => {
-    const t = startBroker({ limits: { maxInflightMessages: 2000, receiveMaximumMessages: 2000 } })
-    const publisher = await t.connect({ clientId: 'p' })
-    const client = await t.connect({ clientId: 's' })
-    await client.subscribe([['t', { qos: 1 }]])
-    const batch = Array.from({ length: 1000 }, (_value, index) => publish({ topic: 't', qos: 1, packetId: index + 1 }))
-    const held = new Set<number>()
-    for (let round = 0; round < 67; round += 1) {
-      publisher.send(...batch)
-      for (let count = 0; count < batch.length; count += 1) {
-        const { packetId } = await client.expectPublish({ topic: 't', qos: 1 })
-        expect(held.has(packetId), `${packetId} is in use`).toBe(false)
-        // One of each batch is never acknowledged: its identifier must be passed over.
-        if (count === 0) held.add(packetId)
-        else client.send(puback(packetId))
+  test(
+    'MQTT-2.2.1-4 identifiers towards a client are non-zero and not in use, also after 65535',
+    { timeout: 30_000 },
+    async () => {
+      const t = startBroker({ limits: { maxInflightMessages: 2000, receiveMaximumMessages: 2000 } })
+      const publisher = await t.connect({ clientId: 'p' })
+      const client = await t.connect({ clientId: 's' })
+      await client.subscribe([['t', { qos: 1 }]])
+      const batch = Array.from({ length: 1000 }, (_value, index) =>
+        publish({ topic: 't', qos: 1, packetId: index + 1 }),
+      )
+      const held = new Set<number>()
+      for (let round = 0; round < 67; round += 1) {
+        publisher.send(...batch)
+        for (let count = 0; count < batch.length; count += 1) {
+          const { packetId } = await client.expectPublish({ topic: 't', qos: 1 })
+          expect(held.has(packetId), `${packetId} is in use`).toBe(false)
+          // One of each batch is never acknowledged: its identifier must be passed over.
+          if (count === 0) held.add(packetId)
+          else client.send(puback(packetId))
+        }
+        for (let count = 0; count < batch.length; count += 1) await publisher.expectPacket('puback')
       }
-      for (let count = 0; count < batch.length; count += 1) await publisher.expectPacket('puback')
-    }
-    expect(held.size).toBe(67)
-  })
+      expect(held.size).toBe(67)
+    },
+  )
 
   test('MQTT-2.2.1-5 MQTT-2.2.1-6 every answer repeats the identifier that it answers', async () => {
     const { connect: online } = startBroker()
@@ -241,12 +268,20 @@ describe('properties (2.2.2)', () => {
 
   test.each([
     ['a length beyond the packet', frame(0x30, utf8('t'), varint(40), property('topicAlias', 1)), 0x81],
-    ['a property that runs over the property length', frame(0x30, utf8('t'), varint(2), property('topicAlias', 1)), 0x81],
+    [
+      'a property that runs over the property length',
+      frame(0x30, utf8('t'), varint(2), property('topicAlias', 1)),
+      0x81,
+    ],
     ['an unknown identifier', frame(0x30, utf8('t'), hex('02 05 00')), 0x81],
     ['no property length', frame(0x30, utf8('t')), 0x81],
     ['a property of another packet', publish({ topic: 't', properties: { sessionExpiryInterval: 1 } }), 0x82],
     ['a property of servers only', publish({ topic: 't', properties: { assignedClientIdentifier: 'x' } }), 0x82],
-    ['a property that occurs twice', publish({ topic: 't', properties: [property('topicAlias', 1), property('topicAlias', 1)] }), 0x82],
+    [
+      'a property that occurs twice',
+      publish({ topic: 't', properties: [property('topicAlias', 1), property('topicAlias', 1)] }),
+      0x82,
+    ],
     ['a flag that is neither 0 nor 1', publish({ topic: 't', properties: { payloadFormatIndicator: 2 } }), 0x82],
   ])('MQTT-4.13.1-1 %s', async (_name, bytes, code) => {
     const { connect: online } = startBroker()

@@ -11,8 +11,14 @@ describe('fixed header', () => {
     ['MQTT-3.3.1-4 QoS 3 with DUP', publish({ topic: 't', first: 0x3e, packetId: 1 })],
     ['MQTT-3.3.2-1 a topic that is not UTF-8', publish({ topic: hex('ff fe') })],
     ['MQTT-3.3.2-1 a topic longer than the packet', hex('30 03 0005 74')],
-    ['MQTT-3.3.2-13 a response topic that is not UTF-8', publish({ topic: 't', properties: [property('responseTopic', hex('ff'))] })],
-    ['MQTT-3.3.2-19 a content type that is not UTF-8', publish({ topic: 't', properties: [property('contentType', hex('ff'))] })],
+    [
+      'MQTT-3.3.2-13 a response topic that is not UTF-8',
+      publish({ topic: 't', properties: [property('responseTopic', hex('ff'))] }),
+    ],
+    [
+      'MQTT-3.3.2-19 a content type that is not UTF-8',
+      publish({ topic: 't', properties: [property('contentType', hex('ff'))] }),
+    ],
   ])('%s is malformed', async (_name, bytes) => {
     const t = startBroker()
     const client = await t.connect()
@@ -20,7 +26,7 @@ describe('fixed header', () => {
     await client.expectDisconnect(0x81)
   })
 
-  test('MQTT-3.3.1-1 MQTT-3.3.1-3 DUP on delivery is the delivery\'s own, whatever came in', async () => {
+  test("MQTT-3.3.1-1 MQTT-3.3.1-3 DUP on delivery is the delivery's own, whatever came in", async () => {
     const t = startBroker()
     const session = { clientId: 's', cleanStart: false, properties: { sessionExpiryInterval: 100 } }
     const client = await t.connect(session)
@@ -36,20 +42,24 @@ describe('fixed header', () => {
 })
 
 describe('topic name', () => {
-  test.each(['a/+', '#', 'a/#', '+', 'a+b', 'a#'])('MQTT-3.3.2-2 MQTT-4.7.0-1 wildcards in a topic name get 0x90: %s', async (topic) => {
-    const t = startBroker()
-    for (const qos of [0, 1, 2]) {
-      const client = await t.connect()
-      client.send(publish({ topic, qos }))
-      await client.expectDisconnect(0x90)
-    }
-  })
+  test.each(['a/+', '#', 'a/#', '+', 'a+b', 'a#'])(
+    'MQTT-3.3.2-2 MQTT-4.7.0-1 wildcards in a topic name get 0x90: %s',
+    async (topic) => {
+      const t = startBroker()
+      for (const qos of [0, 1, 2]) {
+        const client = await t.connect()
+        client.send(publish({ topic, qos }))
+        await client.expectDisconnect(0x90)
+      }
+    },
+  )
 
   test('MQTT-3.3.2-3 a message reaches the subscriptions that its topic matches, and no others', async () => {
     const t = startBroker()
     const client = await t.connect()
     await client.subscribe(['a/+/c', 'x/#', '/', '+/+'])
-    for (const topic of ['a/b/c', 'a//c', 'a/b/c/d', 'a/c', 'x', 'x/y/z', 'y', '/', '/a', 'a']) client.send(publish({ topic }))
+    for (const topic of ['a/b/c', 'a//c', 'a/b/c/d', 'a/c', 'x', 'x/y/z', 'y', '/', '/a', 'a'])
+      client.send(publish({ topic }))
     const received = (await client.drain()).map((packet) => (packet.type === 'publish' ? packet.topic : packet.type))
     expect(received).toEqual(['a/b/c', 'a//c', 'a/c', 'x', 'x/y/z', '/', '/a'])
   })
@@ -63,10 +73,31 @@ describe('properties are forwarded', () => {
     ['MQTT-3.3.2-16 correlation data', { correlationData: hex('00 ff 80 00') }],
     ['MQTT-3.3.2-20 the content type', { contentType: 'application/json; x=ä' }],
     ['MQTT-3.3.2-17 user properties', { userProperties: [['name', 'value']] }],
-    ['MQTT-3.3.2-18 user properties in their order, repeated ones too', { userProperties: [['b', '1'], ['a', '2'], ['b', '3'], ['__proto__', '4'], ['a', '2'], ['', '']] }],
+    [
+      'MQTT-3.3.2-18 user properties in their order, repeated ones too',
+      {
+        userProperties: [
+          ['b', '1'],
+          ['a', '2'],
+          ['b', '3'],
+          ['__proto__', '4'],
+          ['a', '2'],
+          ['', ''],
+        ],
+      },
+    ],
     [
       'MQTT-3.3.2-17 all of them at once',
-      { contentType: 'c', payloadFormatIndicator: 1, userProperties: [['z', '1'], ['y', '2']], responseTopic: 'r', correlationData: hex('01') },
+      {
+        contentType: 'c',
+        payloadFormatIndicator: 1,
+        userProperties: [
+          ['z', '1'],
+          ['y', '2'],
+        ],
+        responseTopic: 'r',
+        correlationData: hex('01'),
+      },
     ],
   ] as const)('%s', async (_name, properties) => {
     const t = startBroker()
@@ -84,17 +115,23 @@ describe('properties are forwarded', () => {
     const t = startBroker()
     const client = await t.connect()
     await client.subscribe(['t'])
-    const userProperties = Array.from({ length: 100 }, (_value, index) => [`n${(index * 37) % 100}`, `${index}`] as const)
+    const userProperties = Array.from(
+      { length: 100 },
+      (_value, index) => [`n${(index * 37) % 100}`, `${index}`] as const,
+    )
     client.send(publish({ topic: 't', properties: { userProperties } }))
     await client.expectPublish({ topic: 't', properties: { userProperties } })
   })
 
-  test.each(['a/#', '+', 'a/+/b', ''])('MQTT-3.3.2-14 a response topic with wildcards or without characters is a protocol error: "%s"', async (responseTopic) => {
-    const t = startBroker()
-    const client = await t.connect()
-    client.send(publish({ topic: 't', properties: { responseTopic } }))
-    await client.expectDisconnect(0x82)
-  })
+  test.each(['a/#', '+', 'a/+/b', ''])(
+    'MQTT-3.3.2-14 a response topic with wildcards or without characters is a protocol error: "%s"',
+    async (responseTopic) => {
+      const t = startBroker()
+      const client = await t.connect()
+      client.send(publish({ topic: 't', properties: { responseTopic } }))
+      await client.expectDisconnect(0x82)
+    },
+  )
 
   test('MQTT-3.3.4-6 a Subscription Identifier from a client is a protocol error', async () => {
     const t = startBroker()
@@ -124,7 +161,11 @@ describe('message expiry', () => {
     client.drop()
     await t.settle()
     const publisher = await t.connect()
-    for (const [payload, messageExpiryInterval, qos] of [['short', 3, 1], ['long', 10, 2], ['exact', 4, 1]] as const) {
+    for (const [payload, messageExpiryInterval, qos] of [
+      ['short', 3, 1],
+      ['long', 10, 2],
+      ['exact', 4, 1],
+    ] as const) {
       await publisher.publish({ topic: 't', payload, qos, properties: { messageExpiryInterval } })
     }
     await publisher.publish({ topic: 't', payload: 'forever', qos: 1 })
@@ -142,7 +183,9 @@ describe('message expiry', () => {
     for (const qos of [0, 1, 2]) {
       const publisher = await t.connect()
       await publisher.publish({ topic: 't', qos, properties: { messageExpiryInterval: 7, contentType: 'x' } })
-      await client.acknowledge(await client.expectPublish({ topic: 't', qos, properties: { messageExpiryInterval: 7, contentType: 'x' } }))
+      await client.acknowledge(
+        await client.expectPublish({ topic: 't', qos, properties: { messageExpiryInterval: 7, contentType: 'x' } }),
+      )
     }
   })
 
@@ -165,7 +208,14 @@ describe('message expiry', () => {
     client.send(disconnect())
     await client.expectClosed()
     const publisher = await t.connect()
-    const properties = { userProperties: [['a', '1'], ['b', '2']], contentType: 'c', correlationData: hex('02 00 00 00 05') } as const
+    const properties = {
+      userProperties: [
+        ['a', '1'],
+        ['b', '2'],
+      ],
+      contentType: 'c',
+      correlationData: hex('02 00 00 00 05'),
+    } as const
     await publisher.publish({ topic: 't', qos: 1, properties: { ...properties, messageExpiryInterval: 60 } })
     await t.advance(59_000)
     const again = await t.connect(session)

@@ -35,7 +35,11 @@ describe('from the client', () => {
     const watcher = await t.connect()
     await watcher.subscribe(['t'])
     const client = await t.connect()
-    for (const [payload, dup] of [['1', false], ['2', true], ['3', false]] as const) {
+    for (const [payload, dup] of [
+      ['1', false],
+      ['2', true],
+      ['3', false],
+    ] as const) {
       client.send(publish({ topic: 't', payload, qos: 1, packetId: 9, dup }))
       await client.expectPacket('puback', { packetId: 9, reasonCode: 0 })
       await watcher.expectPublish({ topic: 't', payload })
@@ -81,7 +85,10 @@ describe('from the client', () => {
     const watcher = await t.connect()
     await watcher.subscribe(['t'])
     const client = await t.connect()
-    for (const [payload, dup] of [['1', false], ['2', true]] as const) {
+    for (const [payload, dup] of [
+      ['1', false],
+      ['2', true],
+    ] as const) {
       client.send(publish({ topic: 't', payload, qos: 2, packetId: 5, dup }))
       await client.expectPacket('pubrec', { packetId: 5, reasonCode: 0 })
       client.send(pubrel(5))
@@ -134,7 +141,10 @@ describe('from the client', () => {
     await client.expectPacket('pubcomp', { packetId: 2, reasonCode: 0 })
     const watcher = await t.connect()
     await watcher.subscribe(['somebody'])
-    client.send(publish({ topic: 'somebody', qos: 1, packetId: 3 }), publish({ topic: 'somebody', qos: 2, packetId: 4 }))
+    client.send(
+      publish({ topic: 'somebody', qos: 1, packetId: 3 }),
+      publish({ topic: 'somebody', qos: 2, packetId: 4 }),
+    )
     await client.expectBytes('40 02 0003')
     await client.expectBytes('50 02 0004')
   })
@@ -249,21 +259,24 @@ describe('to the client', () => {
     ['QoS 1 by PUBACK', 1, 0x80],
     ['QoS 2 by PUBREC', 2, 0x87],
     ['QoS 2 by PUBREC', 2, 0x97],
-  ])('MQTT-4.4.0-2 MQTT-4.3.3-9 a failure settles %s (QoS %s, code %s): no PUBREL, never again, window free', async (_name, qos, code) => {
-    const t = startBroker()
-    const client = await t.connect({ ...session, properties: { sessionExpiryInterval: 1000, receiveMaximum: 1 } })
-    await client.subscribe([['t', { qos }]])
-    const publisher = await t.connect()
-    await publisher.publish({ topic: 't', payload: '1', qos })
-    await publisher.publish({ topic: 't', payload: '2', qos })
-    const { packetId } = await client.expectPublish({ topic: 't', payload: '1', qos })
-    client.send(qos === 1 ? puback(packetId, code) : pubrec(packetId, code))
-    await client.acknowledge(await client.expectPublish({ topic: 't', payload: '2', qos }))
-    await client.expectNothing()
-    client.drop()
-    await t.settle()
-    await (await t.connect(session)).expectNothing()
-  })
+  ])(
+    'MQTT-4.4.0-2 MQTT-4.3.3-9 a failure settles %s (QoS %s, code %s): no PUBREL, never again, window free',
+    async (_name, qos, code) => {
+      const t = startBroker()
+      const client = await t.connect({ ...session, properties: { sessionExpiryInterval: 1000, receiveMaximum: 1 } })
+      await client.subscribe([['t', { qos }]])
+      const publisher = await t.connect()
+      await publisher.publish({ topic: 't', payload: '1', qos })
+      await publisher.publish({ topic: 't', payload: '2', qos })
+      const { packetId } = await client.expectPublish({ topic: 't', payload: '1', qos })
+      client.send(qos === 1 ? puback(packetId, code) : pubrec(packetId, code))
+      await client.acknowledge(await client.expectPublish({ topic: 't', payload: '2', qos }))
+      await client.expectNothing()
+      client.drop()
+      await t.settle()
+      await (await t.connect(session)).expectNothing()
+    },
+  )
 
   test('MQTT-4.3.3-7 a message that was sent does not expire any more', async () => {
     const t = startBroker()

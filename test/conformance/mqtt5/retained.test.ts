@@ -13,7 +13,9 @@ async function retained(t: ReturnType<typeof startBroker>, filter = '#'): Promis
   const packets = await client.drain()
   client.send(disconnect())
   await client.expectClosed()
-  return packets.map((packet) => (packet.type === 'publish' && packet.retain ? `${packet.topic}=${packet.payload}` : packet.type)).toSorted()
+  return packets
+    .map((packet) => (packet.type === 'publish' && packet.retain ? `${packet.topic}=${packet.payload}` : packet.type))
+    .toSorted()
 }
 
 describe('the stored message', () => {
@@ -29,14 +31,24 @@ describe('the stored message', () => {
   test('MQTT-3.3.1-5 with its QoS, payload and properties', async () => {
     const t = startBroker()
     const publisher = await t.connect()
-    const properties = { contentType: 'c', userProperties: [['b', '1'], ['a', '2']], payloadFormatIndicator: 1 } as const
-    for (const qos of [0, 1, 2]) await publisher.publish({ topic: `q${qos}`, payload: `p${qos}`, qos, retain: true, properties })
+    const properties = {
+      contentType: 'c',
+      userProperties: [
+        ['b', '1'],
+        ['a', '2'],
+      ],
+      payloadFormatIndicator: 1,
+    } as const
+    for (const qos of [0, 1, 2])
+      await publisher.publish({ topic: `q${qos}`, payload: `p${qos}`, qos, retain: true, properties })
     publisher.send(disconnect())
     await publisher.expectClosed()
     const client = await t.connect()
     for (const qos of [0, 1, 2]) {
       await client.subscribe([[`q${qos}`, { qos: 2 }]])
-      await client.acknowledge(await client.expectPublish({ topic: `q${qos}`, payload: `p${qos}`, qos, retain: true, properties }))
+      await client.acknowledge(
+        await client.expectPublish({ topic: `q${qos}`, payload: `p${qos}`, qos, retain: true, properties }),
+      )
     }
   })
 
@@ -76,7 +88,8 @@ describe('the stored message', () => {
   test('wildcards find it by the rules for live messages', async () => {
     const t = startBroker()
     const client = await t.connect()
-    for (const topic of ['a', 'a/b', 'a/b/c', 'a/c', '/a', 'x/b']) await client.publish({ topic, payload: '1', retain: true })
+    for (const topic of ['a', 'a/b', 'a/b/c', 'a/c', '/a', 'x/b'])
+      await client.publish({ topic, payload: '1', retain: true })
     expect(await retained(t, 'a/#')).toEqual(['a/b/c=1', 'a/b=1', 'a/c=1', 'a=1'])
     expect(await retained(t, '+/b')).toEqual(['a/b=1', 'x/b=1'])
     expect(await retained(t, '+')).toEqual(['a=1'])

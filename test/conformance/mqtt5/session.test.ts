@@ -5,7 +5,11 @@ import { startBroker } from '../../support/test-broker.ts'
 import { disconnect, publish, pubrel } from '../../support/wire.ts'
 
 const never = 0xffffffff
-const keeps = (sessionExpiryInterval: number) => ({ clientId: 's', cleanStart: false, properties: { sessionExpiryInterval } })
+const keeps = (sessionExpiryInterval: number) => ({
+  clientId: 's',
+  cleanStart: false,
+  properties: { sessionExpiryInterval },
+})
 
 describe('clean start', () => {
   test('MQTT-3.1.2-4 MQTT-3.1.4-4 it throws subscriptions, waiting and unacknowledged messages away', async () => {
@@ -45,7 +49,10 @@ describe('clean start', () => {
   test('MQTT-3.1.2-5 MQTT-3.1.2-23 without it a stored session is resumed: subscriptions, waiting messages, QoS 2 state', async () => {
     const t = startBroker()
     const client = await t.connect(keeps(100))
-    await client.subscribe([['t', { qos: 2 }], ['u', { qos: 1 }]])
+    await client.subscribe([
+      ['t', { qos: 2 }],
+      ['u', { qos: 1 }],
+    ])
     client.send(publish({ topic: 'elsewhere', qos: 2, packetId: 5 }))
     await client.expectPacket('pubrec', { packetId: 5 })
     client.drop()
@@ -240,7 +247,10 @@ describe('what a session keeps while its client is away', () => {
   test('QoS 0 messages do not wait', async () => {
     const t = startBroker()
     const client = await t.connect(keeps(100))
-    await client.subscribe([['t', { qos: 2 }], ['q0', { qos: 0 }]])
+    await client.subscribe([
+      ['t', { qos: 2 }],
+      ['q0', { qos: 0 }],
+    ])
     client.drop()
     await t.settle()
     const publisher = await t.connect()
@@ -263,7 +273,9 @@ describe('what a session keeps while its client is away', () => {
       expect(await publisher.publish({ topic: 't', payload, qos: 1 })).toMatchObject({ reasonCode: 0 })
     }
     const again = await t.connect(keeps(100))
-    expect([await again.takePublish(), await again.takePublish(), await again.takePublish()].map(({ payload }) => payload)).toEqual(['3', '4', '5'])
+    expect(
+      [await again.takePublish(), await again.takePublish(), await again.takePublish()].map(({ payload }) => payload),
+    ).toEqual(['3', '4', '5'])
     await again.expectNothing()
   })
 })

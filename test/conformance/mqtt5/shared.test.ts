@@ -12,19 +12,25 @@ async function payloads(client: RawClient): Promise<string[]> {
 }
 
 describe('the filter', () => {
-  test.each(['$share//a', '$share/', '$share/g', '$share/g/'])('MQTT-4.8.2-1 MQTT-4.8.2-2 without a name or a filter it is refused: %s', async (filter) => {
-    const t = startBroker()
-    const client = await t.connect()
-    client.send(subscribe({ filters: [filter, 'good'] }))
-    await client.expectPacket('suback', { reasonCodes: [0x8f, 0] })
-  })
+  test.each(['$share//a', '$share/', '$share/g', '$share/g/'])(
+    'MQTT-4.8.2-1 MQTT-4.8.2-2 without a name or a filter it is refused: %s',
+    async (filter) => {
+      const t = startBroker()
+      const client = await t.connect()
+      client.send(subscribe({ filters: [filter, 'good'] }))
+      await client.expectPacket('suback', { reasonCodes: [0x8f, 0] })
+    },
+  )
 
-  test.each(['$share/g+/a', '$share/+/a', '$share/#/a', '$share/g#/a', '$share/g/a#', '$share/g/#/a'])('MQTT-4.8.2-2 with a wildcard in its name, or a bad filter, it is refused: %s', async (filter) => {
-    const t = startBroker()
-    const client = await t.connect()
-    client.send(subscribe({ filters: [filter] }))
-    await client.expectPacket('suback', { reasonCodes: [0x8f] })
-  })
+  test.each(['$share/g+/a', '$share/+/a', '$share/#/a', '$share/g#/a', '$share/g/a#', '$share/g/#/a'])(
+    'MQTT-4.8.2-2 with a wildcard in its name, or a bad filter, it is refused: %s',
+    async (filter) => {
+      const t = startBroker()
+      const client = await t.connect()
+      client.send(subscribe({ filters: [filter] }))
+      await client.expectPacket('suback', { reasonCodes: [0x8f] })
+    },
+  )
 
   test('MQTT-4.8.2-1 names are compared exactly: other name or other filter is another group', async () => {
     const t = startBroker()
@@ -56,18 +62,25 @@ describe('delivery', () => {
   test('MQTT-4.8.2-3 each member gets messages within the QoS granted to it', async () => {
     const t = startBroker()
     const members = await Promise.all([0, 1, 2].map(() => t.connect()))
-    for (const [qos, member] of members.entries()) expect((await member.subscribe([['$share/g/t', { qos }]])).reasonCodes).toEqual([qos])
+    for (const [qos, member] of members.entries())
+      expect((await member.subscribe([['$share/g/t', { qos }]])).reasonCodes).toEqual([qos])
     const publisher = await t.connect()
     for (let index = 0; index < 3; index += 1) await publisher.publish({ topic: 't', payload: 'x', qos: 2 })
-    for (const [qos, member] of members.entries()) await member.acknowledge(await member.expectPublish({ topic: 't', payload: 'x', qos }))
+    for (const [qos, member] of members.entries())
+      await member.acknowledge(await member.expectPublish({ topic: 't', payload: 'x', qos }))
   })
 
-  test('subscription identifiers, Retain As Published and message properties are the member\'s', async () => {
+  test("subscription identifiers, Retain As Published and message properties are the member's", async () => {
     const t = startBroker()
     const member = await t.connect()
     await member.subscribe([['$share/g/t', { retainAsPublished: true }]], { subscriptionIdentifiers: [6] })
     await (await t.connect()).publish({ topic: 't', payload: 'x', retain: true, properties: { contentType: 'c' } })
-    await member.expectPublish({ topic: 't', payload: 'x', retain: true, properties: { subscriptionIdentifiers: [6], contentType: 'c' } })
+    await member.expectPublish({
+      topic: 't',
+      payload: 'x',
+      retain: true,
+      properties: { subscriptionIdentifiers: [6], contentType: 'c' },
+    })
   })
 
   test('a publisher that is a member may get its own message', async () => {

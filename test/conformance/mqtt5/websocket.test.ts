@@ -70,11 +70,19 @@ describe('frames', () => {
     const client = overStream(socket)
     for (const byte of connect({ clientId: 'a' })) socket.send(Buffer.from([byte]))
     await client.expectPacket('connack', { reasonCode: 0 })
-    socket.send(Buffer.concat([subscribe({ packetId: 1, filters: ['t'] }), publish({ topic: 't', payload: '1' }), publish({ topic: 't', payload: '2' }).subarray(0, 4)]))
+    socket.send(
+      Buffer.concat([
+        subscribe({ packetId: 1, filters: ['t'] }),
+        publish({ topic: 't', payload: '1' }),
+        publish({ topic: 't', payload: '2' }).subarray(0, 4),
+      ]),
+    )
     await client.expectPacket('suback')
     await client.expectPublish({ topic: 't', payload: '1' })
     socket.send(Buffer.concat([publish({ topic: 't', payload: '2' }).subarray(4), pingreq()]))
-    const packets = [await client.next(), await client.next()].map((packet) => (packet === 'closed' ? packet : packet.type))
+    const packets = [await client.next(), await client.next()].map((packet) =>
+      packet === 'closed' ? packet : packet.type,
+    )
     expect(packets.toSorted()).toEqual(['pingresp', 'publish'])
   })
 
@@ -129,10 +137,13 @@ describe('upgrade', () => {
   })
 
   // Threat 76: 400 for a wrong sub-protocol, 403 for a foreign origin.
-  test.each([[[]], [['http', 'amqp']]])('MQTT-6.0.0-3 without mqtt among them (%j) the upgrade is refused with 400', async (protocols) => {
-    const { refused } = await listening()
-    expect(await refused({ protocols })).toBe(400)
-  })
+  test.each([[[]], [['http', 'amqp']]])(
+    'MQTT-6.0.0-3 without mqtt among them (%j) the upgrade is refused with 400',
+    async (protocols) => {
+      const { refused } = await listening()
+      expect(await refused({ protocols })).toBe(400)
+    },
+  )
 
   test('only its own path is served', async () => {
     const { refused, ready } = await listening({ path: '/here' })

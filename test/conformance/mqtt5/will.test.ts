@@ -94,7 +94,12 @@ describe('the end of the connection', () => {
     const { client, watcher, nothing, settle, connect: online } = await scene(delay(10), outlives)
     client.drop()
     await settle()
-    const second = await online({ clientId: 'c', cleanStart: false, ...outlives, will: { topic: 'w', payload: 'second' } })
+    const second = await online({
+      clientId: 'c',
+      cleanStart: false,
+      ...outlives,
+      will: { topic: 'w', payload: 'second' },
+    })
     second.drop()
     await watcher.expectPublish({ topic: 'w', payload: 'second' })
     const third = await online({ clientId: 'c', cleanStart: false, ...outlives })
@@ -136,7 +141,11 @@ describe('the message', () => {
       contentType: 'type',
       responseTopic: 'answer',
       correlationData: hex('00 01'),
-      userProperties: [['b', '1'], ['a', '2'], ['b', '3']],
+      userProperties: [
+        ['b', '1'],
+        ['a', '2'],
+        ['b', '3'],
+      ],
     } as const
     const { client, watcher } = await scene({ properties: { ...properties, willDelayInterval: 0 } })
     client.drop()
@@ -144,7 +153,10 @@ describe('the message', () => {
   })
 
   test('its Message Expiry Interval counts from the publication', async () => {
-    const { client, watcher, advance } = await scene({ properties: { willDelayInterval: 30, messageExpiryInterval: 20 } }, outlives)
+    const { client, watcher, advance } = await scene(
+      { properties: { willDelayInterval: 30, messageExpiryInterval: 20 } },
+      outlives,
+    )
     client.drop()
     await advance(30_000)
     await watcher.expectPublish({ topic: 'w', payload: 'gone', properties: { messageExpiryInterval: 20 } })
@@ -154,14 +166,19 @@ describe('the message', () => {
     const t = startBroker()
     const session = { clientId: 'c', cleanStart: false, ...outlives, will: { topic: 'w', payload: 'gone', qos: 1 } }
     const client = await t.connect(session)
-    await client.subscribe([['w', { noLocal: true, qos: 1 }], ['w2', { qos: 1 }]])
+    await client.subscribe([
+      ['w', { noLocal: true, qos: 1 }],
+      ['w2', { qos: 1 }],
+    ])
     client.drop()
     await t.settle()
     await (await t.connect(session)).expectNothing()
   })
 
   test('a hook that denies it when it is due withholds it', async () => {
-    const t = startBroker({ hooks: { onPublish: ({ will, message }) => (will && message.topic === 'w' ? deny(0x87, 'no') : next()) } })
+    const t = startBroker({
+      hooks: { onPublish: ({ will, message }) => (will && message.topic === 'w' ? deny(0x87, 'no') : next()) },
+    })
     const watcher = await t.connect()
     await watcher.subscribe(['#'])
     const refused = t.first(connect({ clientId: 'c', will: { topic: 'w' } }))
@@ -188,7 +205,9 @@ describe('delay', () => {
     ['expires before the delay is over', 5, 10, 5],
     ['ends with its connection', 0, 10, 0],
   ])('MQTT-3.1.2-8 or when the session %s', async (_name, sessionExpiryInterval, willDelayInterval, dueSeconds) => {
-    const { client, watcher, nothing, advance } = await scene(delay(willDelayInterval), { properties: { sessionExpiryInterval } })
+    const { client, watcher, nothing, advance } = await scene(delay(willDelayInterval), {
+      properties: { sessionExpiryInterval },
+    })
     client.drop()
     if (dueSeconds > 0) {
       await advance(dueSeconds * 1000 - 1)
@@ -214,7 +233,12 @@ describe('delay', () => {
     const { client, watcher, nothing, advance, connect: online } = await scene(delay(10), outlives)
     client.drop()
     await advance(9_000)
-    const again = await online({ clientId: 'c', cleanStart: false, ...outlives, will: { topic: 'w', payload: 'new', ...delay(20) } })
+    const again = await online({
+      clientId: 'c',
+      cleanStart: false,
+      ...outlives,
+      will: { topic: 'w', payload: 'new', ...delay(20) },
+    })
     again.drop()
     await advance(19_999)
     await nothing()
@@ -273,7 +297,14 @@ describe('takeover (section 3.1.4)', () => {
     ['suppressed: a delay, and the session goes on', 10, false, false],
     ['published: a delay, but a clean start ends the session', 10, true, true],
   ])('MQTT-3.1.4-3 MQTT-3.1.2-8 %s', async (_name, willDelayInterval, cleanStart, published) => {
-    const { client, watcher, nothing, advance, settings, connect: online } = await scene(delay(willDelayInterval), outlives)
+    const {
+      client,
+      watcher,
+      nothing,
+      advance,
+      settings,
+      connect: online,
+    } = await scene(delay(willDelayInterval), outlives)
     await online({ ...settings, cleanStart, will: { topic: 'other' } })
     await client.expectDisconnect(0x8e)
     if (published) await watcher.expectPublish({ topic: 'w', payload: 'gone' })
