@@ -23,6 +23,8 @@ export async function connectRaw(address: object): Promise<Socket> {
   const socket =
     target.path === undefined ? createConnection(target.port ?? 0, '127.0.0.1') : createConnection(target.path)
   socket.on('error', () => {})
+  // Tests that send byte by byte mean it.
+  socket.setNoDelay(true)
   await once(socket, 'connect')
   return socket
 }
