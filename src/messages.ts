@@ -97,6 +97,8 @@ export class Publication {
   bytes: Buffer
   payloadStart: number
   payloadEnd: number
+  /** The rest of a large payload that came in several chunks, in order; see `flatten`. */
+  rest: Buffer[] | undefined
   properties: Readonly<MessageProperties> | undefined
   /**
    * The properties to forward, encoded, in the order in which they were received and without topic
@@ -132,6 +134,7 @@ export class Publication {
     this.bytes = bytes
     this.payloadStart = payloadStart
     this.payloadEnd = payloadEnd
+    this.rest = undefined
     this.properties = undefined
     this.propertyBytes = undefined
     this.expiresAtMs = Infinity
@@ -145,13 +148,37 @@ export class Publication {
     return 3
   }
 
+  /** The payload in one piece. */
   get payload(): Buffer {
+    this.flatten()
     return this.bytes.subarray(this.payloadStart, this.payloadEnd)
+  }
+
+  get payloadLength(): number {
+    let length = this.payloadEnd - this.payloadStart
+    if (this.rest !== undefined) for (const piece of this.rest) length += piece.length
+    return length
+  }
+
+  /**
+   * Joins a payload that came in pieces. Whoever only passes it on sends the pieces as they are,
+   * which saves a copy of every large message.
+   */
+  flatten(): void {
+    if (this.rest === undefined) return
+    const own = Buffer.concat([this.bytes.subarray(this.payloadStart, this.payloadEnd), ...this.rest])
+    if (this.propertyBytes) this.propertyBytes = Buffer.from(this.propertyBytes)
+    this.bytes = own
+    this.payloadStart = 0
+    this.payloadEnd = own.length
+    this.rest = undefined
+    this.image = undefined
   }
 
   /** Bytes that keeping this message costs: topic, payload, properties and bookkeeping. */
   get sizeBytes(): number {
-    return this.topic.length + this.payloadEnd - this.payloadStart + (this.propertyBytes?.length ?? 0) + 64
+    const properties = this.propertyBytes?.length ?? sizeOfProperties(this.properties)
+    return this.topic.length + this.payloadLength + properties + 64
   }
 
   /**
@@ -160,6 +187,7 @@ export class Publication {
    * 64 KiB read that they came with.
    */
   detach(): void {
+    this.flatten()
     const length = this.payloadEnd - this.payloadStart
     if (this.bytes.buffer.byteLength <= length * 2 + 512) return
     const own = Buffer.allocUnsafeSlow(length)
@@ -170,6 +198,15 @@ export class Publication {
     this.image = undefined
     if (this.propertyBytes) this.propertyBytes = Buffer.from(this.propertyBytes)
   }
+}
+
+/** About what {@link Publication.propertyBytes} will come to where nobody has made them yet: as for wills. */
+function sizeOfProperties(properties: Readonly<MessageProperties> | undefined): number {
+  if (!properties) return 0
+  const { contentType = '', responseTopic = '', correlationData, userProperties = [] } = properties
+  let bytes = contentType.length + responseTopic.length + (correlationData?.length ?? 0)
+  for (const [name, value] of userProperties) bytes += name.length + value.length + 5
+  return bytes
 }
 
 /** The will of a CONNECT, with its payload: lives in the session's host, never in the machine. */

@@ -120,7 +120,7 @@ export class StreamConnection implements Connection {
       !retain &&
       (version === 4 ||
         (subscriptionIdentifiers === undefined && publication.expiresAtMs === Infinity && this.#aliases === undefined))
-    const payloadLength = publication.payloadEnd - publication.payloadStart
+    const { payloadLength } = publication
     if (!plain || (payloadLength >= SHARE_PAYLOAD_BYTES && (qos > 0 || publication.image?.key !== version * 4))) {
       return this.#publishWithHeader(publication, version, qos, packetId, duplicate, retain, subscriptionIdentifiers)
     }
@@ -158,13 +158,14 @@ export class StreamConnection implements Connection {
       if (topicAlias < 0) this.#aliases?.forget(publication.topic)
       return false
     }
-    const shared = publication.payloadEnd - publication.payloadStart >= SHARE_PAYLOAD_BYTES
+    const shared = publication.payloadLength >= SHARE_PAYLOAD_BYTES
     const at = slab.reserve(shared ? size.headerBytes : size.totalBytes)
     const out = slab.bytes
     const end = writeHeader(out, at, publication, fields, size)
     if (shared) {
       this.#writer.append(out, at, end, -1, 0)
       this.#writer.append(publication.bytes, publication.payloadStart, publication.payloadEnd, -1, 0)
+      for (const piece of publication.rest ?? []) this.#writer.append(piece, 0, piece.length, -1, 0)
     } else {
       publication.bytes.copy(out, end, publication.payloadStart, publication.payloadEnd)
       this.#writer.append(out, at, at + size.totalBytes, -1, 0)

@@ -9,6 +9,7 @@ import { PublishDecoder } from './decode-publish.ts'
 import { decodeAuth, decodeDisconnect } from './decode-session-control.ts'
 import { decodeSubscribe, decodeUnsubscribe } from './decode-subscribe.ts'
 import { malformed, refused, violation } from './faults.ts'
+import { LargePublish, publishHeaderEnd } from './large-publish.ts'
 import type { Extent } from './library-parser.ts'
 
 /** The limits that decoding obeys. */
@@ -25,6 +26,9 @@ const maxHeaderBytes = 5
  */
 const firstPartialBytes = 16_384
 
+/** A PUBLISH of this size that spans chunks is not copied together. */
+const largeBytes = 32_768
+
 const none = Buffer.alloc(0)
 const pingreq = Object.freeze({ type: PacketType.Pingreq } as const)
 
@@ -37,7 +41,8 @@ const pingreq = Object.freeze({ type: PacketType.Pingreq } as const)
  *     ├ packet ┼ packet ┼ pack┤    ├et ┼ packet ┤
  *       in place  in place  └─ copied ─┘  in place
  *
- * so that a byte is copied at most a few times, however the network cuts the stream. After a
+ * A large PUBLISH is not even copied: its payload stays in pieces, as it came.
+ * So a byte is copied at most a few times, however the network cuts the stream. After a
  * {@link ProtocolError} the decoder is of no more use: the connection ends.
  */
 export class Decoder {
@@ -59,6 +64,8 @@ export class Decoder {
   #partialBytes = 0
   #partialSize = 0
   #partialBody = 0
+  /** A large PUBLISH that spans chunks: its payload is kept in the pieces that it comes in. */
+  #large: LargePublish | undefined = undefined
 
   constructor(limits: DecoderLimits) {
     this.#limits = limits
@@ -77,7 +84,7 @@ export class Decoder {
 
   /** Bytes fed and not yet returned as packets. */
   get bufferedBytes(): number {
-    return this.#end - this.#offset + this.#waitingBytes + this.#partialBytes
+    return this.#end - this.#offset + this.#waitingBytes + this.#partialBytes + (this.#large?.receivedBytes ?? 0)
   }
 
   /** The client was let in: from now on packets may have their full size. */
@@ -103,6 +110,7 @@ export class Decoder {
    * @throws {ProtocolError} with the reason code that the specification assigns to the fault.
    */
   next(): InboundPacket | undefined {
+    if (this.#large !== undefined) return this.#nextLarge(this.#large)
     if (this.#partial !== undefined) return this.#nextPartial(this.#partial)
     if (this.#offset === this.#end && !this.#nextChunk()) return undefined
     const bytes = this.#bytes
@@ -139,6 +147,10 @@ export class Decoder {
 
   #beginPartial(size: number, body: number): InboundPacket | undefined {
     const available = this.#end - this.#offset
+    if (size >= largeBytes && this.#bytes[this.#offset]! >> 4 === PacketType.Publish) {
+      const large = this.#beginLarge(size, this.#offset + body)
+      if (large !== undefined) return this.#nextLarge(large)
+    }
     const capacity = size === 0 ? maxHeaderBytes : Math.min(size, Math.max(firstPartialBytes, available * 4))
     const partial = Buffer.allocUnsafe(capacity)
     this.#bytes.copy(partial, 0, this.#offset, this.#end)
@@ -148,6 +160,28 @@ export class Decoder {
     this.#partialSize = size
     this.#partialBody = body
     return this.#nextPartial(partial)
+  }
+
+  /** Decodes a PUBLISH up to its payload, if that much of it is here. */
+  #beginLarge(size: number, body: number): LargePublish | undefined {
+    const version5 = this.protocolVersion === 5
+    const start = this.#offset
+    if (publishHeaderEnd(version5, this.#bytes, start, body, this.#end) < 0) return undefined
+    const publication = this.#publish.decode(version5, this.#bytes, start, body, start + size)
+    this.#large = new LargePublish(publication, start + size, this.#end)
+    this.#offset = this.#end
+    return this.#large
+  }
+
+  #nextLarge(large: LargePublish): InboundPacket | undefined {
+    while (large.missingBytes > 0) {
+      if (this.#offset === this.#end && !this.#nextChunk()) return undefined
+      const to = Math.min(this.#end, this.#offset + large.missingBytes)
+      large.add(this.#bytes, this.#offset, to)
+      this.#offset = to
+    }
+    this.#large = undefined
+    return large.publication
   }
 
   /** Adds to the packet in the making what the chunks have of it. */

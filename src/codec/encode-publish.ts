@@ -33,6 +33,7 @@ export function imageOf(publication: Publication, version: 4 | 5, qos: QoS): Pub
 }
 
 function encodeImage(publication: Publication, version: 4 | 5, qos: QoS, key: number): PublicationImage {
+  publication.flatten()
   const payloadLength = publication.payloadEnd - publication.payloadStart
   const properties = version === 5 ? propertyBytesOf(publication) : EMPTY
   const propertyLength = version === 5 ? varintLength(properties.length) + properties.length : 0
@@ -91,7 +92,7 @@ export function measureHeader(publication: Publication, fields: DeliveryFields):
     for (const id of fields.subscriptionIdentifiers ?? []) propertyLength += 1 + varintLength(id)
     variable += varintLength(propertyLength) + propertyLength
   }
-  const remainingLength = variable + publication.payloadEnd - publication.payloadStart
+  const remainingLength = variable + publication.payloadLength
   const headerBytes = 1 + varintLength(remainingLength) + variable
   return { headerBytes, totalBytes: headerBytes + remainingLength - variable, remainingLength, propertyLength }
 }

@@ -51,7 +51,7 @@ export class RetainedStore {
    */
   set(publication: Publication): 'stored' | 'cleared' | 'absent' | 'full' {
     const { topic } = publication
-    if (publication.payloadStart === publication.payloadEnd) return this.#clear(topic)
+    if (publication.payloadLength === 0) return this.#clear(topic)
     const size = publication.sizeBytes
     if (!this.#hasRoom(topic, size)) {
       this.sweep(SWEEP_VISITS)

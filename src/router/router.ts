@@ -161,14 +161,14 @@ export class Router {
   #report(publication: Publication): void {
     const { events } = this.#options
     if (!events.observed) return
-    const { topic, qos, retain, payloadStart, payloadEnd, publisher, reached } = publication
+    const { topic, qos, retain, payloadLength, publisher, reached } = publication
     events.emit({
       type: 'message.published',
       clientId: publisher,
       topic,
       qos,
       retain,
-      payloadBytes: payloadEnd - payloadStart,
+      payloadBytes: payloadLength,
       reached,
     })
   }

@@ -9,6 +9,8 @@ export interface Delivery {
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[] | undefined
   readonly group: DeliveryGroup | undefined
+  /** What it was counted with when it was put into an outbox: encoding a message may make it larger meanwhile. */
+  countedBytes?: number
 }
 
 /** First in, first out; what was taken from the front is cut off when it makes up half. */
@@ -121,13 +123,13 @@ export class BoundedOutbox {
 
   shift(qos: QoS): Delivery | undefined {
     const delivery = (qos === 0 ? this.#atMostOnce : this.#acknowledged).shift()
-    if (delivery) this.#bytes -= delivery.publication.sizeBytes
+    if (delivery) this.#bytes -= delivery.countedBytes ?? 0
     return delivery
   }
 
   extract(matches: (delivery: Delivery) => boolean): Delivery[] {
     const out = [...this.#atMostOnce.extract(matches), ...this.#acknowledged.extract(matches)]
-    for (const delivery of out) this.#bytes -= delivery.publication.sizeBytes
+    for (const delivery of out) this.#bytes -= delivery.countedBytes ?? 0
     return out
   }
 
@@ -139,6 +141,7 @@ export class BoundedOutbox {
     // What waits must not pin the chunk that it came in.
     delivery.publication.detach()
     this.#bytes += bytes
+    delivery.countedBytes = bytes
     if (delivery.qos === 0) this.#atMostOnce.push(delivery)
     else this.#acknowledged.push(delivery)
   }
