@@ -177,8 +177,15 @@ export class Publication {
 
   /** Bytes that keeping this message costs: topic, payload, properties and bookkeeping. */
   get sizeBytes(): number {
-    const properties = this.propertyBytes?.length ?? sizeOfProperties(this.properties)
-    return this.topic.length + this.payloadLength + properties + 64
+    const held = this.rest === undefined ? this.payloadEnd - this.payloadStart : this.#heldBytes(this.rest)
+    return this.topic.length + held + (this.propertyBytes?.length ?? 0) + 64
+  }
+
+  /** Pieces keep the whole chunks that they lie in. */
+  #heldBytes(rest: readonly Buffer[]): number {
+    let held = this.bytes.buffer.byteLength
+    for (const piece of rest) held += piece.buffer.byteLength
+    return held
   }
 
   /**
@@ -187,7 +194,8 @@ export class Publication {
    * 64 KiB read that they came with.
    */
   detach(): void {
-    this.flatten()
+    // Pieces of a large payload fill their chunks, and `sizeBytes` counts those.
+    if (this.rest !== undefined) return
     const length = this.payloadEnd - this.payloadStart
     if (this.bytes.buffer.byteLength <= length * 2 + 512) return
     const own = Buffer.allocUnsafeSlow(length)
