@@ -181,7 +181,9 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
         outboundTopicAliases: Math.min(connect.topicAliasMaximum, limits.maxOutboundTopicAliases),
         inboundTopicAliases: session.isMqtt5 ? limits.topicAliasMaximum : 0,
       })
-      connection.send(packet)
+      if (connection.send(packet)) return
+      // MQTT-3.1.2-24: what CONNACK says cannot be left unsaid; a client with no room for it can't be served.
+      queueMicrotask(() => session.refusePacket(ReasonCode.PacketTooLarge, 'no room for CONNACK', true))
     },
     openPackets: (acting: Acting) => {
       const session = host(acting)

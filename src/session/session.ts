@@ -10,10 +10,10 @@ import {
   type ConnectPacket,
   type DisconnectPacket,
   type InboundPacket,
-  type Publication,
   type QoS,
   type WillPacket,
 } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { DeliveryGroup, Subscriber } from '../router/subscriber.ts'
 import type { Exchange } from './authentication.ts'
@@ -77,6 +77,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   readonly isSession = true
 
   #packets: RxSubscription | undefined = undefined
+  /** Decisions under way: nothing is read meanwhile, so silence is ours and not the client's (MQTT-3.1.2-22). */
+  #deciding = 0
   /** The chart is `online`: data packets are served. */
   isOpen = false
   isAwake = false
@@ -95,8 +97,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   start(): void {
     // Without an error observer a throwing implementation would reach uncaughtException.
-    this.actor.subscribe({ next: (snapshot) => this.#onSnapshot(snapshot), error: (error) => this.fail(error) })
-    this.actor.on('*', (event) => this.#onEmitted(event))
+    this.actor.subscribe({ next: (snapshot) => reportSnapshot(this, snapshot), error: (error) => this.fail(error) })
+    this.actor.on('*', (event) => reportEmitted(this, event))
     this.actor.start()
     this.core.events.emit({ type: 'connection.opened', ...this.names, connection: this.connection!.info })
     this.openConnection()
@@ -136,7 +138,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   }
 
   get lastTick(): number {
-    return this.connection?.lastTick ?? this.core.keepalive.tick
+    const { connection } = this
+    return connection === undefined || this.#deciding > 0 ? this.core.keepalive.tick : connection.lastTick
   }
 
   nowMs(): number {
@@ -237,9 +240,15 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     if (pending === undefined) return
     const { connection } = this
     connection?.pause('decision')
+    this.#deciding++
     pending
       .catch((error: unknown) => this.#onHandlerError(error))
-      .finally(() => connection?.resume('decision'))
+      .finally(() => {
+        this.#deciding--
+        if (!connection) return
+        connection.lastTick = this.core.keepalive.tick
+        connection.resume('decision')
+      })
       .catch((error: unknown) => this.#onHandlerError(error))
   }
 
@@ -255,55 +264,6 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   }
 
   // --- the chart ----------------------------------------------------------------------------
-
-  #onSnapshot(snapshot: SnapshotFrom<SessionMachine>): void {
-    const value = snapshot.value
-    const state = (typeof value === 'string' ? value : Object.keys(value)[0]) as SessionState
-    if (state === this.state) return
-    const from = this.state
-    this.state = state
-    if (this.core.events.observed) {
-      this.core.events.emit({ type: 'session.transition', ...this.names, from, to: state, cause: this.cause })
-    }
-    if (state === 'expired') {
-      const { reason, reasonCode } = snapshot.context.end ?? { reason: 'shutdown', reasonCode: undefined }
-      this.core.events.emit({ type: 'session.expired', ...this.names, reason, reasonCode })
-    }
-  }
-
-  #onEmitted(event: SessionEmitted): void {
-    const { events } = this.core
-    if (!events.observed) return
-    switch (event.type) {
-      case 'session.online': {
-        const { grant, connect, connection } = this.context
-        const protocolVersion = connect?.protocolVersion ?? 4
-        return events.emit({
-          type: 'session.online',
-          ...this.names,
-          resumed: event.resumed,
-          grant: grant!,
-          protocolVersion,
-          connection,
-        })
-      }
-      case 'session.offline':
-        return events.emit({ type: 'session.offline', ...this.names, cause: event.cause })
-      case 'session.taken-over':
-        return events.emit({ type: 'session.taken-over', ...this.names })
-      case 'session.refused':
-        return events.emit({
-          type: 'session.refused',
-          ...this.names,
-          reasonCode: event.reasonCode,
-          reason: event.reason,
-        })
-      case 'session.reauthenticated':
-        return events.emit({ type: 'session.reauthenticated', ...this.names, grant: this.grant! })
-      case 'session.ignored':
-        return events.emit({ type: 'session.ignored', ...this.names, event: event.event, state: this.state })
-    }
-  }
 
   /** The actor itself failed: this session is over, and no other. */
   fail(error: unknown): void {

@@ -257,6 +257,18 @@ export class RawClient {
     }
   }
 
+  /** The same as bytes, for what counts is their size. */
+  async drainFrames(): Promise<Buffer[]> {
+    this.send(pingreq())
+    const frames: Buffer[] = []
+    for (;;) {
+      const packet = await this.next()
+      if (packet === 'closed') throw new Error(`closed while draining${this.#history()}`)
+      if (packet.type === 'pingresp') return frames
+      frames.push(this.lastFrame)
+    }
+  }
+
   /** Takes the next PUBLISH and acknowledges it to the end of its QoS. */
   async takePublish(): Promise<Publish> {
     const packet = await this.expectPacket('publish')

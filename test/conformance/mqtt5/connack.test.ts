@@ -1,10 +1,10 @@
 /** MQTT 5 section 3.2: CONNACK, what it announces, and what happens to clients that ignore it. */
 import { describe, expect, test } from 'vitest'
 
-import { allow, deny, next } from '../../../src/hooks.ts'
+import { allow, deny, next, type Verdict } from '../../../src/hooks.ts'
 import { defaultLimits } from '../../../src/options.ts'
 import { startBroker } from '../../support/test-broker.ts'
-import { connect, disconnect, publish, subscribe, type WillInput } from '../../support/wire.ts'
+import { connect, disconnect, pingreq, publish, subscribe, type WillInput } from '../../support/wire.ts'
 
 describe('flags and reason codes', () => {
   test('MQTT-3.2.2-1 MQTT-3.2.2-2 MQTT-3.2.2-3 Session Present is the only flag and tells whether there was state', async () => {
@@ -277,6 +277,28 @@ describe('keep alive without a Server Keep Alive', () => {
       client.send(round === 0 ? '30 7f' : '00')
       await t.settle()
     }
+    await client.expectDisconnect(0x8d)
+  })
+
+  test('MQTT-3.1.2-22 packets that wait for a decision of the broker are no silence', async () => {
+    let decide: () => void = () => {}
+    const decision = new Promise<Verdict>((resolve) => {
+      decide = () => resolve(allow())
+    })
+    const t = startBroker({
+      limits: { decisionTimeoutMs: 100_000 },
+      hooks: { onPublish: () => decision.then(() => next()) },
+    })
+    const client = await t.connect({ clientId: 'a', keepAlive: 10 })
+    client.send(publish({ topic: 't', qos: 1 }))
+    for (let round = 0; round < 5; round += 1) {
+      await t.advance(9_000)
+      client.send(pingreq())
+    }
+    decide()
+    await client.expectPacket('puback')
+    for (let round = 0; round < 5; round += 1) await client.expectPacket('pingresp')
+    await t.advance(20_000)
     await client.expectDisconnect(0x8d)
   })
 

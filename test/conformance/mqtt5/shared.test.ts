@@ -169,6 +169,31 @@ describe('a member that leaves or refuses', () => {
     await heir.expectNothing()
   })
 
+  test('what waits for a member that loses its connection goes to another; what was sent stays its own', async () => {
+    const t = startBroker()
+    const session = {
+      clientId: 'member',
+      cleanStart: false,
+      properties: { sessionExpiryInterval: 100, receiveMaximum: 1 },
+    }
+    const member = await t.connect(session)
+    await member.subscribe([['$share/g/t', { qos: 1 }]])
+    const publisher = await t.connect()
+    for (const payload of ['1', '2', '3']) await publisher.publish({ topic: 't', payload, qos: 1 })
+    const sent = await member.expectPublish({ topic: 't', payload: '1', qos: 1 })
+    const other = await t.connect({ clientId: 'other' })
+    await other.subscribe([['$share/g/t', { qos: 1 }]])
+    member.drop()
+    await t.settle()
+    expect([await other.takePublish(), await other.takePublish()].map(({ payload }) => payload)).toEqual(['2', '3'])
+    const again = await t.connect(session)
+    await again.acknowledge(
+      await again.expectPublish({ topic: 't', payload: '1', qos: 1, dup: true, packetId: sent.packetId }),
+    )
+    await again.expectNothing()
+    await other.expectNothing()
+  })
+
   test('MQTT-4.8.2-4 a QoS 2 message that was begun is finished with the same member when it comes back', async () => {
     const t = startBroker()
     let member = await t.connect(keeps('member'))
