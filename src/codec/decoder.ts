@@ -228,7 +228,9 @@ export class Decoder {
 
   #checkFirstByte(first: number): void {
     if (this.#connected) {
-      if (legalFirstBytes[first] !== 1) refuseFirstByte(first)
+      if (legalFirstBytes[first] !== 1 && !(this.protocolVersion === 3 && repeatedFirstBytes.includes(first))) {
+        refuseFirstByte(first)
+      }
       if (first === authFirstByte && this.protocolVersion !== 5) malformed('packet type 15 is reserved before MQTT 5')
     } else if (first >> 4 !== PacketType.Connect) {
       // MQTT-3.1.0-1
@@ -267,6 +269,8 @@ export class Decoder {
     const { maxUserProperties } = this.#limits
     if (type === PacketType.Connect) return this.#decodeConnect(extent)
     const version = this.protocolVersion || 4
+    // The library knows 3.1.1's flags only, and DUP changes nothing about these packets.
+    if (version === 3) bytes[start] = bytes[start]! & ~duplicateFlag
     if (type === PacketType.Subscribe) return decodeSubscribe(extent, version, maxUserProperties)
     if (type === PacketType.Unsubscribe) return decodeUnsubscribe(extent, version, maxUserProperties)
     if (type === PacketType.Disconnect) return decodeDisconnect(extent, version, maxUserProperties)
@@ -313,6 +317,10 @@ const legalFirstBytes = new Uint8Array(256)
 for (const first of [0x40, 0x50, 0x62, 0x70, 0x82, 0xa2, 0xc0, 0xe0, authFirstByte]) legalFirstBytes[first] = 1
 // PUBLISH: any RETAIN, QoS 0 to 2, DUP only with QoS 1 and 2 (MQTT-3.3.1-2, MQTT-3.3.1-4).
 for (const first of [0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x3a, 0x3b, 0x3c, 0x3d]) legalFirstBytes[first] = 1
+
+const duplicateFlag = 0x08
+/** PUBREL, SUBSCRIBE and UNSUBSCRIBE with DUP: how a client of MQTT 3.1 repeats them (its section 2.1). */
+const repeatedFirstBytes: readonly number[] = [0x6a, 0x8a, 0xaa]
 
 const serverOnlyTypes: readonly number[] = [
   PacketType.Connack,
