@@ -16,6 +16,8 @@ export class Registry {
   /** Sessions without a connection. */
   offline = 0
   #takeovers = new Map<string, number[]>()
+  /** How many may be remembered before old ones are looked for again. */
+  #lookAtSize = 10_000
 
   host(sessionId: string): Session {
     const host = this.hosts.get(sessionId)
@@ -33,8 +35,17 @@ export class Registry {
     if (recent.length >= maximum) return false
     recent.push(nowMs)
     this.#takeovers.set(clientId, recent)
-    if (this.#takeovers.size > 10_000) this.#forgetOld(nowMs)
+    if (this.#takeovers.size > this.#lookAtSize) {
+      this.#forgetOld(nowMs)
+      // Twice as many as are left, so that a crowd of new identifiers does not pay for a look each.
+      this.#lookAtSize = Math.max(10_000, this.#takeovers.size * 2)
+    }
     return true
+  }
+
+  /** Identifiers whose last takeovers are remembered. */
+  get rememberedTakeovers(): number {
+    return this.#takeovers.size
   }
 
   #forgetOld(nowMs: number): void {
