@@ -1,11 +1,11 @@
-/** MQTT 3.1.1 sections 3.12 to 3.14, 4.2 and 4.8: PINGREQ, DISCONNECT, networks, errors. */
+/** MQTT 3.1.1 sections 3.1.2.10, 3.12 to 3.14, 4.2 and 4.8: PINGREQ, keep alive, DISCONNECT, networks, errors. */
 import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import { describe, expect, test } from 'vitest'
 
 import { RawClient } from '../../support/raw-client.ts'
-import { connect4, publish4, startBroker4 } from '../../support/mqtt3.ts'
-import { disconnect, hex, pingreq, publish } from '../../support/wire.ts'
+import { connect4, publish4, startBroker4, subscribe4, unsubscribe4 } from '../../support/mqtt3.ts'
+import { disconnect, hex, pingreq, puback, publish } from '../../support/wire.ts'
 
 describe('PINGREQ', () => {
   test('MQTT-3.12.4-1 every one is answered', async () => {
@@ -13,6 +13,56 @@ describe('PINGREQ', () => {
     const client = await t.connect()
     client.send(pingreq(), pingreq(), pingreq())
     for (let count = 0; count < 3; count += 1) await client.expectBytes('d0 00')
+  })
+})
+
+describe('keep alive', () => {
+  test('MQTT-3.1.2-24 silence of one and a half times the keep alive ends the connection, and not before', async () => {
+    const t = startBroker4()
+    const client = await t.connect({ clientId: 'a', keepAlive: 10 })
+    await t.advance(14_999)
+    expect(t.state('a')).toBe('online')
+    expect(client.closed).toBe(false)
+    // Looked for twice a second.
+    await t.advance(1_001)
+    await client.expectClosed()
+    expect(t.state('a')).toBeUndefined()
+  })
+
+  test('MQTT-3.1.2-24 every packet counts as a sign of life', async () => {
+    const t = startBroker4()
+    const client = await t.connect({ clientId: 'a', keepAlive: 10 })
+    for (const bytes of [
+      pingreq(),
+      publish4({ topic: 't' }),
+      subscribe4({ filters: ['x'] }),
+      unsubscribe4({ filters: ['x'] }),
+      puback(9),
+    ]) {
+      await t.advance(14_000)
+      client.send(bytes)
+      await t.settle()
+    }
+    expect(
+      [await client.next(), await client.next(), await client.next()].map((packet) =>
+        packet === 'closed' ? packet : packet.type,
+      ),
+    ).toEqual(['pingresp', 'suback', 'unsuback'])
+    // What the broker sends does not count.
+    await client.subscribe(['t'])
+    for (let count = 0; count < 4; count += 1) {
+      await t.advance(4_000)
+      await t.broker.publish({ topic: 't' })
+    }
+    for (let count = 0; count < 3; count += 1) await client.expectPublish({ topic: 't' })
+    await client.expectClosed()
+  })
+
+  test('MQTT-3.1.2-24 a keep alive of 0 is none', async () => {
+    const t = startBroker4()
+    const client = await t.connect({ clientId: 'a', keepAlive: 0 })
+    await t.advance(30 * 86_400_000)
+    await client.expectNothing()
   })
 })
 
