@@ -143,7 +143,13 @@ export const sessionSetup = setup({
     /** MQTT-4.12.1-2: a re-authentication that fails ends the connection, as any other DISCONNECT of the server. */
     failReauthentication: raise((_, params: Farewell) => ({ type: 'session.disconnect', ...params })),
 
-    emitOnline: emit(({ context }) => ({ type: 'session.online', resumed: context.resumed })),
+    emitOnline: emit(({ context }) => ({
+      type: 'session.online',
+      resumed: context.resumed,
+      grant: context.grant!,
+      protocolVersion: context.connect!.protocolVersion,
+      connection: context.connection,
+    })),
     emitOffline: emit(({ event }) => ({ type: 'session.offline', cause: event.type })),
     emitTakenOver: emit({ type: 'session.taken-over' }),
     emitRefused: emit((_, params: { reasonCode: Farewell['reasonCode']; reason: string }) => ({
@@ -151,7 +157,7 @@ export const sessionSetup = setup({
       reasonCode: params.reasonCode,
       reason: params.reason,
     })),
-    emitReauthenticated: emit({ type: 'session.reauthenticated' }),
+    emitReauthenticated: emit(({ context }) => ({ type: 'session.reauthenticated' as const, grant: context.grant! })),
     emitIgnored: emit(({ event }) => ({ type: 'session.ignored', event: event.type })),
   },
   guards: {

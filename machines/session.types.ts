@@ -1,5 +1,5 @@
 import type { ConnectRequest, Grant } from '../src/hooks.ts'
-import type { ConnectionInfo, QoS } from '../src/messages.ts'
+import type { ConnectionInfo, ProtocolVersion, QoS } from '../src/messages.ts'
 import type { ReasonCode } from '../src/reason-codes.ts'
 
 /** A will as the chart sees it: everything but the payload, which the session's host holds. */
@@ -137,10 +137,16 @@ export type SessionEvent =
   | { readonly type: 'broker.drain' }
 
 export type SessionEmitted =
-  | { readonly type: 'session.online'; readonly resumed: boolean }
+  | {
+      readonly type: 'session.online'
+      readonly resumed: boolean
+      readonly grant: Grant
+      readonly protocolVersion: ProtocolVersion
+      readonly connection: ConnectionInfo
+    }
   | { readonly type: 'session.offline'; readonly cause: SessionEvent['type'] }
   | { readonly type: 'session.taken-over' }
   | { readonly type: 'session.refused'; readonly reasonCode: ReasonCode; readonly reason: string }
-  | { readonly type: 'session.reauthenticated' }
+  | { readonly type: 'session.reauthenticated'; readonly grant: Grant }
   /** An event that the current state has no use for, and says so instead of losing it silently. */
   | { readonly type: 'session.ignored'; readonly event: SessionEvent['type'] }

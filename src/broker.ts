@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Observable } from 'rxjs'
+import { Observable } from 'rxjs'
 import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
 
 import { brokerMachine, type DrainInput } from '../machines/broker.machine.ts'
@@ -11,15 +10,17 @@ import { StreamConnection } from './codec/connection.ts'
 import { FlushQueue } from './codec/writer.ts'
 import { StatemqError } from './errors.ts'
 import type { BrokerEvent } from './events.ts'
-import { Publication, type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
+import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
+import { Publication } from './publication.ts'
 import { openListener, type ListenContext, type Listener } from './net/listen.ts'
 export type { Listener }
 import { describeStream } from './net/stream-info.ts'
 import { EventBus } from './observe/event-bus.ts'
 import { GuardedObservable } from './observe/guarded.ts'
-import { observeMessages } from './observe/message-tap.ts'
 import {
   defaultLimits,
+  limitFault,
+  reachesOtherMachines,
   type BrokerOptions,
   type Clock,
   type CommonListenerOptions,
@@ -47,7 +48,8 @@ import { Wills } from './session/wills.ts'
 /** Epoch at the start of the process plus steady time since: a stepped wall clock moves no deadline. */
 const systemClock: Clock = {
   nowMs: () => performance.timeOrigin + performance.now(),
-  setTimeout: (callback, delayMs) => setTimeout(callback, delayMs),
+  // A longer delay would make Node's timer fire at once (threat 98).
+  setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, 2_147_483_647)),
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout | undefined),
 }
 
@@ -252,7 +254,9 @@ class Engine implements Broker {
   messages(filter: string): Observable<Message> {
     if (!isTopicFilter(filter, Infinity) || filter.startsWith('$share/'))
       throw new StatemqError('SMQ_FILTER_INVALID', filter)
-    return this.#guard(observeMessages(this.#core.router, this.#events, filter))
+    return this.#guard(
+      new Observable<Message>((observer) => this.#core.router.tap(filter, (message) => observer.next(message))),
+    )
   }
 
   readonly #guard = <T>(observable: Observable<T>): Observable<T> =>
@@ -351,8 +355,8 @@ function nextTurn(): Promise<void> {
 function mergeLimits(base: Limits, changes: Partial<Limits> | undefined): Limits {
   for (const [name, value] of Object.entries(changes ?? {})) {
     if (!(name in base)) throw new StatemqError('SMQ_OPTION_INVALID', `there is no limit ${JSON.stringify(name)}`)
-    if (typeof value !== 'number' || Number.isNaN(value) || value < 0)
-      throw new StatemqError('SMQ_OPTION_INVALID', `limits.${name}`)
+    const fault = limitFault(name as keyof Limits, value)
+    if (fault !== undefined) throw new StatemqError('SMQ_OPTION_INVALID', `limits.${name}: ${fault}`)
   }
   return Object.freeze({ ...base, ...changes })
 }
@@ -368,11 +372,7 @@ function withFileLimit(limits: Limits): Limits {
   return limits
 }
 
-/** Whether other machines can reach it. A server that an embedder brings is the embedder's to protect. */
+/** A server that an embedder brings is the embedder's to protect. */
 function isExposed(options: ListenerOptions): boolean {
-  if (options.transport === 'unix' || ('server' in options && options.server)) return false
-  const host = options.host ?? '127.0.0.1'
-  if (host === 'localhost') return false
-  if (isIP(host) === 4) return !host.startsWith('127.')
-  return host !== '::1'
+  return !('server' in options && options.server) && reachesOtherMachines(options)
 }

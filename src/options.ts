@@ -144,8 +144,11 @@ const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, ma
 /** What is wrong with a value for a limit, in words; undefined: nothing. */
 export function limitFault(name: keyof Limits, value: unknown): string | undefined {
   const [min, max] = limitRanges[name] ?? [0, Infinity]
-  if (typeof value === 'number' && value >= min && value <= max && (value === Infinity || Number.isSafeInteger(value))) return undefined
-  return max === Infinity ? `expected a whole number of ${min} or more, or infinity` : `expected a whole number from ${min} to ${max}`
+  if (typeof value === 'number' && value >= min && value <= max && (value === Infinity || Number.isSafeInteger(value)))
+    return undefined
+  return max === Infinity
+    ? `expected a whole number of ${min} or more, or infinity`
+    : `expected a whole number from ${min} to ${max}`
 }
 
 /** What happens to a message for a session whose outbox is full. */

@@ -8,9 +8,9 @@ import {
   type InboundPacket,
   type OutboundPacket,
   type ProtocolVersion,
-  type Publication,
   type QoS,
 } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import type { Clock, Limits } from '../options.ts'
 import type { AcknowledgementType, Connection, PauseReason, WireSettings } from '../session/connection.ts'
 import { TopicAliases } from './aliases.ts'

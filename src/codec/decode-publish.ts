@@ -1,5 +1,5 @@
 import type { QoS } from '../messages.ts'
-import { Publication } from '../messages.ts'
+import { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { Cursor } from './cursor.ts'
 import { malformed, refused, violation } from './faults.ts'

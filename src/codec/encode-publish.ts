@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 
-import type { MessageProperties, Publication, PublicationImage, QoS } from '../messages.ts'
+import type { MessageProperties, QoS } from '../messages.ts'
+import type { Publication, PublicationImage } from '../publication.ts'
 import { slab } from './slab.ts'
 
 const EMPTY = Buffer.alloc(0)

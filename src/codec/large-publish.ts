@@ -1,4 +1,4 @@
-import type { Publication } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 
 /** Smaller parts of a chunk are copied together: a peer that sends a byte at a time must not cost an object each. */
 const smallBytes = 4_096

@@ -1,6 +1,7 @@
-import { map, type Observable } from 'rxjs'
+import { map, Subject } from 'rxjs'
 
-import type { Publication, QoS } from '../messages.ts'
+import type { QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import type { SharedSubscriptionStrategy } from '../options.ts'
 import { SharedGroup } from './shared-group.ts'
 import type { DeliveryGroup, Subscriber } from './subscriber.ts'
@@ -26,6 +27,8 @@ export interface FanoutOptions {
   readonly index: SubscriptionIndex<Subscriber>
   readonly strategy: SharedSubscriptionStrategy
   readonly deliver: Deliver
+  /** The end of the pipeline: gives the message out, now or in slices. */
+  readonly onMatched: (matched: Matched) => void
 }
 
 const loadOf = (subscriber: Subscriber): number => subscriber.load
@@ -34,7 +37,7 @@ const isAvailable = (subscriber: Subscriber): boolean => subscriber.isAvailable
 /**
  * The pipeline from the router's ingress to the outboxes:
  *
- *     publications$ ──map(match)──▶ { publication, entries } ──▶ deliver, a slice per turn
+ *     ingress ──map(match)──▶ { publication, entries } ──▶ deliver, a slice per turn
  *
  * The index does the matching, so that nobody who does not want a topic costs anything. Operators
  * never throw: one that did would end the stream for good.
@@ -49,13 +52,18 @@ export class Fanout {
   /** Subscribers of the message at hand, in order of their first match. */
   #merged: Subscriber[] = []
 
+  readonly #ingress = new Subject<Publication>()
+
   constructor(options: FanoutOptions) {
     this.#options = options
+    this.#ingress
+      .pipe(map((publication) => ({ publication, entries: this.#match(publication.topic) })))
+      .subscribe(options.onMatched)
   }
 
-  /** The first stage of the pipeline. */
-  matching(publications$: Observable<Publication>): Observable<Matched> {
-    return publications$.pipe(map((publication) => ({ publication, entries: this.#match(publication.topic) })))
+  /** Sends a message down the pipeline: `onMatched` has been called when this returns. */
+  next(publication: Publication): void {
+    this.#ingress.next(publication)
   }
 
   #match(topic: string): readonly IndexEntry<Subscriber>[] {

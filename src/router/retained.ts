@@ -1,4 +1,4 @@
-import type { Publication } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import type { Clock, Limits } from '../options.ts'
 import { LevelTrie, ROOT } from './level-trie.ts'
 

@@ -1,8 +1,8 @@
-import { Subject } from 'rxjs'
-
 import type { EventSink } from '../events.ts'
-import type { Publication, QoS } from '../messages.ts'
+import type { Message, QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import type { Clock, Limits, SharedSubscriptionStrategy } from '../options.ts'
+import { MessageTap } from './message-tap.ts'
 import { Fanout, type Deliver, type Matched } from './fanout.ts'
 import { RetainedStore } from './retained.ts'
 import { SharedGroups } from './shared-group.ts'
@@ -44,7 +44,6 @@ export class Router {
   readonly #index = new SubscriptionIndex<Subscriber>()
   readonly #shared = new SharedGroups<Subscriber>(this.#index)
   readonly #fanout: Fanout
-  readonly #ingress = new Subject<Publication>()
   readonly #backlog: Job[] = []
   #routing = false
   /** The part of a fan-out that is left for the next turns. */
@@ -55,8 +54,12 @@ export class Router {
   constructor(options: RouterOptions) {
     this.#options = options
     this.retained = new RetainedStore(options.limits, options.clock)
-    this.#fanout = new Fanout({ index: this.#index, strategy: options.strategy, deliver: options.deliver })
-    this.#fanout.matching(this.#ingress).subscribe((matched) => this.#begin(matched))
+    this.#fanout = new Fanout({
+      index: this.#index,
+      strategy: options.strategy,
+      deliver: options.deliver,
+      onMatched: (matched) => this.#begin(matched),
+    })
   }
 
   /** Subscriptions of all sessions; a shared group counts once. */
@@ -118,6 +121,20 @@ export class Router {
     return known
   }
 
+  /** Observes the live messages of a filter from inside the process; returns the end of it. */
+  tap(filter: string, onMessage: (message: Message) => void): () => void {
+    const subscription = this.subscribe(new MessageTap(onMessage, this.#options.events), filter, undefined, {
+      qos: 2,
+      noLocal: false,
+      retainAsPublished: true,
+      retainHandling: 2,
+      subscriptionIdentifier: 0,
+    })
+    return () => {
+      this.unsubscribe(subscription)
+    }
+  }
+
   /** Gives a message to one subscriber only: a retained one, on its subscription. */
   deliverTo(
     subscriber: Subscriber,
@@ -134,7 +151,7 @@ export class Router {
     this.#routing = true
     try {
       if (publication.retain) this.#retain(publication)
-      this.#ingress.next(publication)
+      this.#fanout.next(publication)
     } finally {
       this.#routing = false
     }

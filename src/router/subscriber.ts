@@ -1,4 +1,5 @@
-import type { Publication, QoS } from '../messages.ts'
+import type { QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 
 /** Whom a message of a shared subscription goes back to when its member can't take it. */
 export interface DeliveryGroup {

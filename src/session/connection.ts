@@ -1,6 +1,7 @@
 import type { Observable } from 'rxjs'
 
-import type { ConnectionInfo, InboundPacket, OutboundPacket, ProtocolVersion, Publication, QoS } from '../messages.ts'
+import type { ConnectionInfo, InboundPacket, OutboundPacket, ProtocolVersion, QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 
 /** What a session may send in answer to PUBLISH and PUBREL, by hand-written code. */
 export type AcknowledgementType = 4 | 5 | 6 | 7

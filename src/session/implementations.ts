@@ -2,11 +2,12 @@ import { assign, fromPromise } from 'xstate'
 
 import { sessionMachine, type SessionContext, type SessionMachine } from '../../machines/session.machine.ts'
 import { StatemqError } from '../errors.ts'
-import type { ConnackPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { runAdmission } from './admission.ts'
 import { runAuthentication } from './authentication.ts'
+import { connack } from './connack.ts'
 import type { SessionCore } from './core.ts'
+import { refuseConnect, sayGoodbye, type Farewell } from './farewell.ts'
 import { Inbound } from './inbound.ts'
 import { silenceTicks } from './keepalive.ts'
 import type { Session } from './session.ts'
@@ -113,13 +114,6 @@ function implementations(core: SessionCore, wills: Wills) {
   }
 }
 
-interface Refusal {
-  readonly reasonCode: ReasonCode
-  readonly reason: string
-  readonly serverReference?: string
-  readonly silent?: boolean
-}
-
 function connectionActions(core: SessionCore, host: (acting: Acting) => Session) {
   return {
     sendChallenge: (acting: Acting) => {
@@ -145,31 +139,8 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
         ...(data ? { authenticationData: data } : {}),
       })
     },
-    refuse: (acting: Acting, { reasonCode, reason, serverReference, silent }: Refusal) => {
-      const session = host(acting)
-      const connection = session.releaseConnection()
-      if (!connection) return
-      // MQTT-3.1.4-1 of 3.1.1: only a CONNECT that was understood is answered.
-      const answers =
-        silent !== true &&
-        (connection.protocolVersion === 5 || session.connectPacket !== undefined || isConnectCode(reasonCode))
-      if (answers) {
-        const redirect = serverReference === undefined ? {} : { serverReference }
-        const text = session.connectPacket?.requestProblemInformation === false ? {} : { reasonString: reason }
-        // MQTT-3.2.2-6, MQTT-3.2.2-7
-        connection.send({ type: 2, sessionPresent: false, reasonCode, ...text, ...redirect })
-      }
-      connection.end()
-    },
-    disconnect: (acting: Acting, { reasonCode, reason, serverReference, silent }: Refusal) => {
-      const session = host(acting)
-      const connection = session.releaseConnection()
-      if (!connection) return
-      const redirect = serverReference === undefined ? {} : { serverReference }
-      if (session.isMqtt5 && silent !== true)
-        connection.send({ type: 14, reasonCode, reasonString: reason, ...redirect })
-      connection.end()
-    },
+    refuse: (acting: Acting, farewell: Farewell) => refuseConnect(host(acting), farewell),
+    disconnect: (acting: Acting, farewell: Farewell) => sayGoodbye(host(acting), farewell),
     closeConnection: (acting: Acting) => host(acting).releaseConnection()?.end(),
     sendConnack: (acting: Acting) => {
       const session = host(acting)
@@ -209,19 +180,6 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       session.exchange = undefined
       core.keepalive.unwatch(session)
     },
-  }
-}
-
-/** Whether 3.1 and 3.1.1 have a return code for it although CONNECT was not understood to its end. */
-function isConnectCode(reasonCode: ReasonCode): boolean {
-  switch (reasonCode) {
-    case ReasonCode.UnsupportedProtocolVersion:
-    case ReasonCode.ClientIdentifierNotValid:
-    case ReasonCode.ServerBusy:
-    case ReasonCode.ConnectionRateExceeded:
-      return true
-    default:
-      return false
   }
 }
 
@@ -310,48 +268,4 @@ function willActions(core: SessionCore, wills: Wills, host: (acting: Acting) => 
       else will.due()
     },
   }
-}
-
-/** What CONNACK tells the client: only what differs from what it would assume. */
-function connack(session: Session, context: SessionContext, core: SessionCore): ConnackPacket {
-  const { features } = core
-  const { limits } = session.policy
-  const connect = session.connectPacket!
-  session.keepAliveSeconds = grantedKeepAlive(connect.keepAliveSeconds, limits.maxKeepAliveSeconds)
-  const packet: { -readonly [K in keyof ConnackPacket]: ConnackPacket[K] } = {
-    type: 2,
-    sessionPresent: context.resumed,
-    reasonCode: ReasonCode.Success,
-  }
-  if (!session.isMqtt5) return packet
-  if (context.sessionExpiryIntervalSeconds !== (connect.sessionExpiryIntervalSeconds ?? 0)) {
-    packet.sessionExpiryIntervalSeconds = context.sessionExpiryIntervalSeconds
-  }
-  if (limits.receiveMaximumMessages < 65_535) packet.receiveMaximum = limits.receiveMaximumMessages
-  if (features.maximumQoS < 2) packet.maximumQoS = features.maximumQoS as 0 | 1
-  if (!features.retainAvailable) packet.retainAvailable = false
-  if (limits.maxPacketBytes < 268_435_460) packet.maximumPacketSizeBytes = limits.maxPacketBytes
-  if (session.hasAssignedId) packet.assignedClientIdentifier = session.clientId
-  if (limits.topicAliasMaximum > 0) packet.topicAliasMaximum = limits.topicAliasMaximum
-  if (!features.wildcardSubscriptionAvailable) packet.wildcardSubscriptionAvailable = false
-  if (!features.subscriptionIdentifiersAvailable) packet.subscriptionIdentifiersAvailable = false
-  if (!features.sharedSubscriptionAvailable) packet.sharedSubscriptionAvailable = false
-  // MQTT-3.1.2-21: the client uses this value instead of its own.
-  if (session.keepAliveSeconds !== connect.keepAliveSeconds) packet.serverKeepAliveSeconds = session.keepAliveSeconds
-  // MQTT-3.1.2-28
-  if (connect.requestResponseInformation && features.responseInformation !== undefined) {
-    packet.responseInformation = features.responseInformation
-  }
-  if (connect.authenticationMethod !== undefined) {
-    packet.authenticationMethod = connect.authenticationMethod
-    if (session.authenticatedReply) packet.authenticationData = session.authenticatedReply
-  }
-  session.authenticatedReply = undefined
-  return packet
-}
-
-/** 0 asks for no keepalive at all, which a limit answers with its own value. */
-function grantedKeepAlive(asked: number, maximum: number): number {
-  if (maximum === 0) return asked
-  return asked === 0 ? maximum : Math.min(asked, maximum)
 }

@@ -1,6 +1,7 @@
 import { ProtocolError } from '../errors.ts'
 import type { AllowMessage, Deny, Next } from '../hooks.ts'
-import { PacketType, Publication, type AcknowledgementPacket, type InboundPacket, type Message } from '../messages.ts'
+import { PacketType, type AcknowledgementPacket, type InboundPacket, type Message } from '../messages.ts'
+import { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { Connection } from './connection.ts'
 import { isPromise, withTimeout } from './decide.ts'

@@ -1,4 +1,5 @@
-import type { Publication, QoS } from '../messages.ts'
+import type { QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
 
 /** How far the delivery of a QoS 1 or 2 message has come. */

@@ -3,13 +3,13 @@ import { Observable, Subject } from 'rxjs'
 import { StatemqError } from '../errors.ts'
 import {
   PacketType,
-  Publication,
   type ConnackPacket,
   type ConnectionInfo,
   type Message,
   type MessageInput,
   type QoS,
 } from '../messages.ts'
+import { Publication } from '../publication.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
 import { isTopicFilter, isTopicName } from '../router/topics.ts'
 import type { AcknowledgementType, Connection } from './connection.ts'

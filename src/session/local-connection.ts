@@ -7,9 +7,9 @@ import {
   type InboundPacket,
   type Message,
   type OutboundPacket,
-  type Publication,
   type QoS,
 } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { AcknowledgementType, Connection, PauseReason } from './connection.ts'
 

@@ -1,5 +1,6 @@
 import type { DropReason } from '../events.ts'
-import type { Publication, QoS } from '../messages.ts'
+import type { QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import type { OverflowPolicy } from '../options.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'

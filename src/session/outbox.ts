@@ -1,4 +1,5 @@
-import type { Publication, QoS } from '../messages.ts'
+import type { QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import type { OverflowPolicy } from '../options.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
 

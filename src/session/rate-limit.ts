@@ -24,13 +24,28 @@ export class RateLimit {
   /** Takes one and returns 0, or returns the milliseconds after which to ask again. */
   takeOrWait(): number {
     if (this.#perSecond === Infinity) return 0
-    const nowMs = this.#clock.nowMs()
-    this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) * this.#perSecond) / 1000)
-    this.#atMs = nowMs
+    this.#refill()
     if (this.#tokens >= 1) {
       this.#tokens--
       return 0
     }
     return Math.max(1, Math.ceil(((1 - this.#tokens) * 1000) / this.#perSecond))
+  }
+
+  /**
+   * Takes one that may yet have to come: returns the milliseconds until it is there. A crowd that
+   * would ask again and again gets its places in the line at once.
+   */
+  reserve(): number {
+    if (this.#perSecond === Infinity) return 0
+    this.#refill()
+    this.#tokens--
+    return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / this.#perSecond)
+  }
+
+  #refill(): void {
+    const nowMs = this.#clock.nowMs()
+    this.#tokens = Math.min(this.#burst, this.#tokens + ((nowMs - this.#atMs) * this.#perSecond) / 1000)
+    this.#atMs = nowMs
   }
 }

@@ -1,11 +1,6 @@
 import type { AllowSubscription, Deny, Next } from '../hooks.ts'
-import {
-  PacketType,
-  type Publication,
-  type SubscribePacket,
-  type SubscriptionRequest,
-  type UnsubscribePacket,
-} from '../messages.ts'
+import { PacketType, type SubscribePacket, type SubscriptionRequest, type UnsubscribePacket } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { Subscription } from '../router/subscription-index.ts'
 import { hasWildcard, isTopicFilter, parseShared } from '../router/topics.ts'

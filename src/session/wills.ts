@@ -4,7 +4,8 @@ import type { SessionContext } from '../../machines/session.machine.ts'
 import { willMachine, type FireOutcome, type WillInput } from '../../machines/will.machine.ts'
 import { willSummaryOf } from './authentication.ts'
 import type { AllowMessage, Deny, Grant, HookClient, Next } from '../hooks.ts'
-import { Publication, type Message, type WillPacket } from '../messages.ts'
+import { type Message, type WillPacket } from '../messages.ts'
+import { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { SessionCore } from './core.ts'
 import type { Deadline } from './deadlines.ts'
@@ -143,11 +144,11 @@ export class WillHost {
 
   /** A thousand connections that break at once don't publish their wills at once (threat 51). */
   async #turn(): Promise<void> {
-    for (let waitMs = this.#core.wills.takeOrWait(); waitMs > 0; waitMs = this.#core.wills.takeOrWait()) {
-      await new Promise<void>((resolve) => {
-        this.#core.deadlines.schedule(this.#core.clock.nowMs() + waitMs, resolve)
-      })
-    }
+    const waitMs = this.#core.wills.reserve()
+    if (waitMs === 0) return
+    await new Promise<void>((resolve) => {
+      this.#core.deadlines.schedule(this.#core.clock.nowMs() + waitMs, resolve)
+    })
   }
 
   get #names(): { sessionId: string; clientId: string } {

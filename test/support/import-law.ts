@@ -7,7 +7,7 @@ export interface SourceFile {
 }
 
 /** Files at the root of `src/` that every room may import, besides each other. */
-const vocabulary = ['messages', 'options', 'errors', 'events', 'hooks', 'reason-codes']
+const vocabulary = ['messages', 'options', 'errors', 'events', 'hooks', 'publication', 'reason-codes']
 
 /**
  * Which rooms a room may import besides itself and the vocabulary. Packets walk to the right only

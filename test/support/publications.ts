@@ -1,4 +1,5 @@
-import { Publication, type QoS } from '../../src/messages.ts'
+import { type QoS } from '../../src/messages.ts'
+import { Publication } from '../../src/publication.ts'
 
 /** A message as the decoder would have made it, for tests of single parts. */
 export function publicationOf(topic: string, payload: string | Buffer = '', qos: QoS = 0): Publication {

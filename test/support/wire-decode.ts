@@ -81,7 +81,8 @@ export type PacketOf<Type extends ServerPacketType> = PacketByType[Type]
  */
 const definedCodes: Record<string, readonly number[]> = {
   connack: [
-    0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9f,
+    0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8c, 0x90, 0x95, 0x97, 0x99, 0x9a, 0x9b,
+    0x9c, 0x9d, 0x9f,
   ],
   puback: [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99],
   pubrec: [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99],
@@ -90,8 +91,8 @@ const definedCodes: Record<string, readonly number[]> = {
   suback: [0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8f, 0x91, 0x97, 0x9e, 0xa1, 0xa2],
   unsuback: [0x00, 0x11, 0x80, 0x83, 0x87, 0x8f, 0x91],
   disconnect: [
-    0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8c, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9a, 0x9b, 0x9c, 0x9d,
-    0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
+    0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8b, 0x8c, 0x8d, 0x8e, 0x8f, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98,
+    0x99, 0x9a, 0x9b, 0x9c, 0x9d, 0x9e, 0x9f, 0xa0, 0xa1, 0xa2,
   ],
   auth: [0x00, 0x18],
 }
@@ -206,7 +207,10 @@ function readProperties(outer: Reader, home: PropertyHome): WireProperties {
     } else {
       found[name] = value
     }
-    if (value === 0 && ['receiveMaximum', 'maximumPacketSize', 'topicAlias', 'subscriptionIdentifiers'].includes(name)) {
+    if (
+      value === 0 &&
+      ['receiveMaximum', 'maximumPacketSize', 'topicAlias', 'subscriptionIdentifiers'].includes(name)
+    ) {
       throw new Error(`${name} is 0`)
     }
   }
@@ -241,8 +245,18 @@ function decodePublish(reader: Reader, version: number, flags: number): Publish 
   const packetId = qos === 0 ? 0 : reader.u16()
   if (qos > 0 && packetId === 0) throw new Error('packet identifier 0 (MQTT-2.2.1-4)')
   const properties = version === 5 ? readProperties(reader, 'publish') : {}
-  if (topic === '' && properties.topicAlias === undefined) throw new Error('empty topic name without an alias (MQTT-4.7.3-1)')
-  return { type: 'publish', topic, payload: reader.take(reader.left).toString(), qos, retain: (flags & 1) === 1, dup, packetId, properties }
+  if (topic === '' && properties.topicAlias === undefined)
+    throw new Error('empty topic name without an alias (MQTT-4.7.3-1)')
+  return {
+    type: 'publish',
+    topic,
+    payload: reader.take(reader.left).toString(),
+    qos,
+    retain: (flags & 1) === 1,
+    dup,
+    packetId,
+    properties,
+  }
 }
 
 function decodeAcknowledgement(reader: Reader, version: number, type: Acknowledgement['type']): Acknowledgement {
@@ -275,7 +289,8 @@ function decodeReason(reader: Reader, type: 'disconnect' | 'auth'): Disconnect |
 }
 
 function decodeBody(type: number, flags: number, reader: Reader, version: number): ServerPacket {
-  if (type !== 3 && flags !== (type === 6 ? 2 : 0)) throw new Error(`packet type ${type} with flags ${flags} (MQTT-2.1.3-1)`)
+  if (type !== 3 && flags !== (type === 6 ? 2 : 0))
+    throw new Error(`packet type ${type} with flags ${flags} (MQTT-2.1.3-1)`)
   switch (type) {
     case 2:
       return decodeConnack(reader, version)

@@ -32,7 +32,18 @@ interface PropertyRow {
 
 const acknowledgements = ['puback', 'pubrec', 'pubrel', 'pubcomp'] as const
 const everywhere: readonly PropertyHome[] = [
-  ...(['connect', 'connack', 'publish', 'will', 'subscribe', 'suback', 'unsubscribe', 'unsuback', 'disconnect', 'auth'] as const),
+  ...([
+    'connect',
+    'connack',
+    'publish',
+    'will',
+    'subscribe',
+    'suback',
+    'unsubscribe',
+    'unsuback',
+    'disconnect',
+    'auth',
+  ] as const),
   ...acknowledgements,
 ]
 const withReason: readonly PropertyHome[] = ['connack', 'suback', 'unsuback', 'disconnect', 'auth', ...acknowledgements]
@@ -76,7 +87,9 @@ type ValueOf<Kind> = Kind extends 'byte' | 'u16' | 'u32' ? number : Kind extends
  * occur more than once and their order counts; everything else occurs at most once.
  */
 export type WireProperties = {
-  [Name in Exclude<PropertyName, 'subscriptionIdentifiers' | 'userProperties'>]?: ValueOf<(typeof propertyTable)[Name]['kind']>
+  [Name in Exclude<PropertyName, 'subscriptionIdentifiers' | 'userProperties'>]?: ValueOf<
+    (typeof propertyTable)[Name]['kind']
+  >
 } & {
   subscriptionIdentifiers?: readonly number[]
   userProperties?: ReadonlyArray<readonly [string, string]>

@@ -109,7 +109,10 @@ function encodeProperties(input: PropertyInput): readonly Buffer[] {
   const encoded: Buffer[] = []
   for (const [name, value] of Object.entries(input) as Array<[PropertyName, unknown]>) {
     if (value === undefined) continue
-    const values = name === 'userProperties' || name === 'subscriptionIdentifiers' ? (value as readonly PropertyValue[]) : [value as PropertyValue]
+    const values =
+      name === 'userProperties' || name === 'subscriptionIdentifiers'
+        ? (value as readonly PropertyValue[])
+        : [value as PropertyValue]
     for (const each of values) encoded.push(property(name, each))
   }
   return encoded
@@ -247,7 +250,10 @@ function filterBytes(input: FilterInput): Buffer {
   const byte =
     typeof options === 'number'
       ? options
-      : (options.qos ?? 0) | (options.noLocal ? 4 : 0) | (options.retainAsPublished ? 8 : 0) | ((options.retainHandling ?? 0) << 4)
+      : (options.qos ?? 0) |
+        (options.noLocal ? 4 : 0) |
+        (options.retainAsPublished ? 8 : 0) |
+        ((options.retainHandling ?? 0) << 4)
   return Buffer.concat([utf8(filter), u8(byte)])
 }
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 
 import { Decoder } from '../../../src/codec/decoder.ts'
-import type { Publication } from '../../../src/messages.ts'
+import type { Publication } from '../../../src/publication.ts'
 import { defaultLimits } from '../../../src/options.ts'
 import {
   auth,

@@ -2,7 +2,7 @@ import { generate } from 'mqtt-packet'
 import { describe, expect, test } from 'vitest'
 
 import { Decoder } from '../../../src/codec/decoder.ts'
-import { Publication } from '../../../src/messages.ts'
+import { Publication } from '../../../src/publication.ts'
 import { defaultLimits } from '../../../src/options.ts'
 import {
   auth,

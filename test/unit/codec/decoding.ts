@@ -1,7 +1,7 @@
 import { Decoder } from '../../../src/codec/decoder.ts'
 import { ProtocolError } from '../../../src/errors.ts'
 import type { InboundPacket } from '../../../src/messages.ts'
-import { Publication } from '../../../src/messages.ts'
+import { Publication } from '../../../src/publication.ts'
 import type { Limits } from '../../../src/options.ts'
 import { defaultLimits } from '../../../src/options.ts'
 import { connect, type Version } from '../../support/wire.ts'

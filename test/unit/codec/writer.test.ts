@@ -156,36 +156,45 @@ const append: fc.Arbitrary<Append> = fc.record({
 
 test('any sequence of ranges, identifiers and flushes is their plain concatenation', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(append, { maxLength: 60 }), fc.constantFrom(1, 16_384, 1_000_000), async (appends, mark) => {
-      const buffers = [0, 1, 2, 3].map((n) => Buffer.alloc(70_000, `buffer ${n} `))
-      const untouched = buffers.map((buffer) => Buffer.from(buffer))
-      const { sink, writer } = open(new Sink(mark))
-      const expected: Buffer[] = []
-      let end = 0
-      for (const each of appends) {
-        let bytes: Buffer
-        let start: number
-        if (each.from === undefined) {
-          start = slab.reserve(each.length)
-          bytes = slab.bytes
-          bytes.fill('slab ', start, start + each.length)
-        } else {
-          bytes = buffers[each.from]!
-          start = each.goesOn && end + each.length <= bytes.length ? end : each.start
+    fc.asyncProperty(
+      fc.array(append, { maxLength: 60 }),
+      fc.constantFrom(1, 16_384, 1_000_000),
+      async (appends, mark) => {
+        const buffers = [0, 1, 2, 3].map((n) => Buffer.alloc(70_000, `buffer ${n} `))
+        const untouched = buffers.map((buffer) => Buffer.from(buffer))
+        const { sink, writer } = open(new Sink(mark))
+        const expected: Buffer[] = []
+        let end = 0
+        for (const each of appends) {
+          let bytes: Buffer
+          let start: number
+          if (each.from === undefined) {
+            start = slab.reserve(each.length)
+            bytes = slab.bytes
+            bytes.fill('slab ', start, start + each.length)
+          } else {
+            bytes = buffers[each.from]!
+            start = each.goesOn && end + each.length <= bytes.length ? end : each.start
+          }
+          end = start + each.length
+          const copy = Buffer.from(bytes.subarray(start, end))
+          const offset = each.id === undefined ? -1 : start + each.length - 2
+          if (each.id !== undefined) copy.writeUInt16BE(each.id, copy.length - 2)
+          expected.push(copy)
+          writer.append(bytes, start, end, offset, each.id ?? 0)
+          if (each.flush) writer.flush()
         }
-        end = start + each.length
-        const copy = Buffer.from(bytes.subarray(start, end))
-        const offset = each.id === undefined ? -1 : start + each.length - 2
-        if (each.id !== undefined) copy.writeUInt16BE(each.id, copy.length - 2)
-        expected.push(copy)
-        writer.append(bytes, start, end, offset, each.id ?? 0)
-        if (each.flush) writer.flush()
-      }
-      await turn()
-      const sent = Buffer.concat(expected)
-      expect([sink.bytes.length, sink.bytes.equals(sent), sink.intact, writer.pendingBytes]).toEqual([sent.length, true, true, 0])
-      expect(buffers.map((buffer, n) => buffer.equals(untouched[n]!))).toEqual([true, true, true, true])
-    }),
+        await turn()
+        const sent = Buffer.concat(expected)
+        expect([sink.bytes.length, sink.bytes.equals(sent), sink.intact, writer.pendingBytes]).toEqual([
+          sent.length,
+          true,
+          true,
+          0,
+        ])
+        expect(buffers.map((buffer, n) => buffer.equals(untouched[n]!))).toEqual([true, true, true, true])
+      },
+    ),
     { numRuns: 200 },
   )
 })

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { Publication } from '../../../src/messages.ts'
+import { Publication } from '../../../src/publication.ts'
 import { RetainedStore } from '../../../src/router/retained.ts'
 import type { RetainedCursor } from '../../../src/router/retained.ts'
 import { isTopicFilter, isTopicName, topicMatches } from '../../../src/router/topics.ts'

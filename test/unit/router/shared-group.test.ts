@@ -65,9 +65,9 @@ describe('round robin', () => {
     const [group, { b }] = groupOf('abc')
     expect(chosen(group, 'round-robin', 2)).toBe('ab')
     group.remove(b!)
-    expect([...chosen(group, 'round-robin', 4)].sort().join('')).toBe('aacc')
+    expect(chosen(group, 'round-robin', 4).split('').sort().join('')).toBe('aacc')
     group.add(memberOf('d'))
-    expect([...chosen(group, 'round-robin', 6)].sort().join('')).toBe('aaccdd')
+    expect(chosen(group, 'round-robin', 6).split('').sort().join('')).toBe('aaccdd')
   })
 })
 

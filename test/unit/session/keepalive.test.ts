@@ -32,7 +32,12 @@ test('threat 46: silence of one and a half times the keepalive ends a connection
       client.lastTick = keepalive.tick
       clock.advance(seconds * 1500 + 1000)
       const silentMs = (client.lostAtMs ?? Infinity) - heardAtMs
-      expect([seconds, phaseMs, silentMs >= seconds * 1500, silentMs <= seconds * 1500 + 1000]).toEqual([seconds, phaseMs, true, true])
+      expect([seconds, phaseMs, silentMs >= seconds * 1500, silentMs <= seconds * 1500 + 1000]).toEqual([
+        seconds,
+        phaseMs,
+        true,
+        true,
+      ])
     }
   }
 })
@@ -60,7 +65,12 @@ test('each is lost once, nobody after it left, and the sweep rests when nobody i
   clock.advance(3000)
   const lostAtMs = lost.lostAtMs
   clock.advance(3000)
-  expect([lostAtMs === undefined, lost.lostAtMs === lostAtMs, left.lostAtMs, clock.pending]).toEqual([false, true, undefined, 0])
+  expect([lostAtMs === undefined, lost.lostAtMs === lostAtMs, left.lostAtMs, clock.pending]).toEqual([
+    false,
+    true,
+    undefined,
+    0,
+  ])
   keepalive.watch(left)
   keepalive.close()
   expect(clock.pending).toBe(0)

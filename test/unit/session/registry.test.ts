@@ -8,7 +8,12 @@ test('threat 54: so many takeovers within ten seconds, each identifier for itsel
   expect([asked('a', 0), asked('a', 1000), asked('a', 2000), asked('a', 3000)]).toEqual([true, true, true, false])
   expect(asked('b', 3000)).toBe(true)
   // What was refused does not count, so the first one's place is free ten seconds after it.
-  expect([asked('a', 9_999), asked('a', 10_000), asked('a', 10_001), asked('a', 11_000)]).toEqual([false, true, false, true])
+  expect([asked('a', 9_999), asked('a', 10_000), asked('a', 10_001), asked('a', 11_000)]).toEqual([
+    false,
+    true,
+    false,
+    true,
+  ])
 })
 
 test('without a limit nothing is remembered', () => {

@@ -1,15 +1,13 @@
-import { Observable, type Subscriber as RxSubscriber } from 'rxjs'
-
 import type { EventSink } from '../events.ts'
-import type { Message, Publication, QoS } from '../messages.ts'
-import type { Router } from '../router/router.ts'
-import type { Subscriber } from '../router/subscriber.ts'
+import type { Message, QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
+import type { Subscriber } from './subscriber.ts'
 
 /** Messages that wait for one observer within a turn; beyond, new ones are given up. */
 const MAX_QUEUED_MESSAGES = 10_000
 
 /** An in-process observer of a filter: takes part in the index, but is no session. */
-class MessageTap implements Subscriber {
+export class MessageTap implements Subscriber {
   readonly clientId = ''
   readonly isSession = false
   readonly isAvailable = true
@@ -18,12 +16,12 @@ class MessageTap implements Subscriber {
   mergeQoS: QoS = 0
   mergeRetain = false
   mergeIdentifiers: number[] | undefined = undefined
-  readonly #observer: RxSubscriber<Message>
+  readonly #onMessage: (message: Message) => void
   readonly #events: EventSink
   #queue: Message[] = []
 
-  constructor(observer: RxSubscriber<Message>, events: EventSink) {
-    this.#observer = observer
+  constructor(onMessage: (message: Message) => void, events: EventSink) {
+    this.#onMessage = onMessage
     this.#events = events
   }
 
@@ -41,21 +39,6 @@ class MessageTap implements Subscriber {
   #flush(): void {
     const queue = this.#queue
     this.#queue = []
-    for (const message of queue) this.#observer.next(message)
+    for (const message of queue) this.#onMessage(message)
   }
-}
-
-/** Messages that match `filter`, live ones only, given out at the end of the turn they came in. */
-export function observeMessages(router: Router, events: EventSink, filter: string): Observable<Message> {
-  return new Observable((observer) => {
-    const tap = new MessageTap(observer, events)
-    const subscription = router.subscribe(tap, filter, undefined, {
-      qos: 2,
-      noLocal: false,
-      retainAsPublished: true,
-      retainHandling: 2,
-      subscriptionIdentifier: 0,
-    })
-    return () => router.unsubscribe(subscription)
-  })
 }

@@ -1,0 +1,156 @@
+import { Buffer } from 'node:buffer'
+
+import type { MessageProperties, QoS } from './messages.ts'
+
+/**
+ * One encoding of a publication, shared by every subscriber that can take the same bytes: retain 0,
+ * DUP 0, no subscription identifier, no alias. Only the packet identifier differs from subscriber
+ * to subscriber; `idOffset` says where it goes.
+ */
+export interface PublicationImage {
+  /** `version * 4 + qos`, with version 4 standing for 3.1 too. */
+  readonly key: number
+  readonly bytes: Buffer
+  readonly start: number
+  readonly end: number
+  /** Index of the packet identifier in `bytes`; -1 for QoS 0. */
+  readonly idOffset: number
+  next: PublicationImage | undefined
+}
+
+/**
+ * A message on its way through the broker: one object per PUBLISH, shared by all the sessions it
+ * reaches. The payload stays where the socket's chunk put it until somebody keeps the message
+ * longer than the turn (see {@link Publication.detach}).
+ */
+export class Publication {
+  topic: string
+  readonly qos: QoS
+  readonly retain: boolean
+  /** As received; deliveries never copy it (MQTT-3.3.1-3). */
+  readonly dup: boolean
+  /** As received; 0 for QoS 0 and for messages that did not come in a packet. */
+  readonly packetId: number
+  bytes: Buffer
+  payloadStart: number
+  payloadEnd: number
+  /** The rest of a large payload that came in several chunks, in order; see `flatten`. */
+  rest: Buffer[] | undefined
+  properties: Readonly<MessageProperties> | undefined
+  /**
+   * The properties to forward, encoded, in the order in which they were received and without topic
+   * alias, expiry interval and subscription identifiers. Undefined: encode from `properties`.
+   */
+  propertyBytes: Buffer | undefined
+  /** Broker time (`Clock.nowMs`) at which it expires; Infinity: never. */
+  expiresAtMs: number
+  /** Client identifier of the publisher, for No Local; empty for the broker itself. */
+  publisher: string
+  /** Encodings already made, most recent first. */
+  image: PublicationImage | undefined
+  /** How many sessions it was given to: set by the router. */
+  reached: number
+  /** Whether somebody in this process subscribed to it without being a session: set by the router. */
+  observed: boolean
+
+  constructor(
+    topic: string,
+    qos: QoS,
+    retain: boolean,
+    dup: boolean,
+    packetId: number,
+    bytes: Buffer,
+    payloadStart: number,
+    payloadEnd: number,
+  ) {
+    this.topic = topic
+    this.qos = qos
+    this.retain = retain
+    this.dup = dup
+    this.packetId = packetId
+    this.bytes = bytes
+    this.payloadStart = payloadStart
+    this.payloadEnd = payloadEnd
+    this.rest = undefined
+    this.properties = undefined
+    this.propertyBytes = undefined
+    this.expiresAtMs = Infinity
+    this.publisher = ''
+    this.image = undefined
+    this.reached = 0
+    this.observed = false
+  }
+
+  get type(): 3 {
+    return 3
+  }
+
+  /** The payload in one piece. */
+  get payload(): Buffer {
+    this.flatten()
+    return this.bytes.subarray(this.payloadStart, this.payloadEnd)
+  }
+
+  get payloadLength(): number {
+    let length = this.payloadEnd - this.payloadStart
+    if (this.rest !== undefined) for (const piece of this.rest) length += piece.length
+    return length
+  }
+
+  /**
+   * Joins a payload that came in pieces. Whoever only passes it on sends the pieces as they are,
+   * which saves a copy of every large message.
+   */
+  flatten(): void {
+    if (this.rest === undefined) return
+    const own = Buffer.concat([this.bytes.subarray(this.payloadStart, this.payloadEnd), ...this.rest])
+    if (this.propertyBytes) this.propertyBytes = Buffer.from(this.propertyBytes)
+    this.bytes = own
+    this.payloadStart = 0
+    this.payloadEnd = own.length
+    this.rest = undefined
+    this.image = undefined
+  }
+
+  /** Bytes that keeping this message costs: topic, payload, properties and bookkeeping. */
+  get sizeBytes(): number {
+    const held = this.rest === undefined ? this.payloadEnd - this.payloadStart : this.#heldBytes(this.rest)
+    const properties = this.propertyBytes?.length ?? sizeOfProperties(this.properties)
+    return this.topic.length + held + properties + 64
+  }
+
+  /** Pieces keep the whole chunks that they lie in. */
+  #heldBytes(rest: readonly Buffer[]): number {
+    let held = this.bytes.buffer.byteLength
+    for (const piece of rest) held += piece.buffer.byteLength
+    return held
+  }
+
+  /**
+   * Copies the payload out of the chunk that it arrived in. Called before the message is kept
+   * (offline queue, retained store, long-unacknowledged inflight), so that 60 bytes never pin the
+   * 64 KiB read that they came with.
+   */
+  detach(): void {
+    // Pieces of a large payload fill their chunks, and `sizeBytes` counts those.
+    if (this.rest !== undefined) return
+    const length = this.payloadEnd - this.payloadStart
+    if (this.bytes.buffer.byteLength <= length * 2 + 512) return
+    const own = Buffer.allocUnsafeSlow(length)
+    this.bytes.copy(own, 0, this.payloadStart, this.payloadEnd)
+    this.bytes = own
+    this.payloadStart = 0
+    this.payloadEnd = length
+    this.image = undefined
+    if (this.propertyBytes) this.propertyBytes = Buffer.from(this.propertyBytes)
+  }
+}
+
+/** About what {@link Publication.propertyBytes} will come to where nobody has made them yet: as for wills. */
+function sizeOfProperties(properties: Readonly<MessageProperties> | undefined): number {
+  if (!properties) return 0
+  const { contentType = '', responseTopic = '', correlationData, userProperties = [] } = properties
+  let bytes = contentType.length + responseTopic.length + (correlationData?.length ?? 0)
+  for (const [name, value] of userProperties) bytes += name.length + value.length + 5
+  return bytes
+}

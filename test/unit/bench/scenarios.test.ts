@@ -1,0 +1,71 @@
+import { describe, expect, test } from 'vitest'
+
+import { defaultLimits } from '../../../src/options.ts'
+import { scenarios } from '../../bench/scenarios.ts'
+
+function scenario(name: string) {
+  const found = scenarios.find((one) => one.name === name)
+  if (found === undefined) throw new Error(`no scenario ${name}`)
+  return found
+}
+
+describe('the scenarios', () => {
+  test('hold each figure against its target', () => {
+    const targets = scenarios.flatMap(({ measures }) =>
+      measures.map(({ label, judged, target }) => [label, judged, target?.most, target?.aim]),
+    )
+    expect(targets).toEqual([
+      ['p2p-q0-w1', 'ratio', 0.65, 0.45],
+      ['p2p-q0-w64', 'ratio', 0.12, 0.04],
+      ['p2p-q1-w1', 'ratio', 0.6, 0.45],
+      ['p2p-q1-w64', 'ratio', 0.15, 0.06],
+      ['p2p-q2-w64', 'ratio', 0.15, 0.05],
+      ['fanin100', 'ratio', 0.2, 0.1],
+      ['fanout100', 'ratio', 0.2, 0.1],
+      ['fanout1000', 'ratio', 0.2, 0.1],
+      ['fanout100-q1', 'ratio', 0.3, 0.15],
+      ['size65536', 'ratio', 0.6, 0.4],
+      ['wild100000', 'ratio', 0.6, 0.45],
+      ['wild1000000', 'ratio', 1, 0.6],
+      ['conns10000: memory per connection', 'value', 16, 12],
+      ['conns10000: connect and subscribe', 'ratio', 0.5, 0.3],
+      ['retained10k: fetch', 'ratio', 0.25, 0.15],
+      ['offline10k: queued and delivered', 'ratio', undefined, undefined],
+    ])
+  })
+
+  test('raise only limits that exist and whose default they exceed', () => {
+    const raised = scenarios.flatMap(({ raised: settings }) =>
+      settings.map((setting) => /^limits\.(\w+)=(\d+)$/.exec(setting)),
+    )
+    const pointless = raised.filter((match) => {
+      const limit = Object.entries(defaultLimits).find(([name]) => name === match?.[1])
+      return limit === undefined || !(Number(match?.[2]) > limit[1])
+    })
+    expect([raised.length, pointless]).toEqual([4, []])
+  })
+
+  test('read their figures from the fields of a result', () => {
+    const result = {
+      broker_us_per_msg: 1.5,
+      bytes_per_conn: 10_240,
+      connect_broker_us_per_msg: 50,
+      fetch0_broker_us_per_msg: 6,
+      fetch1_broker_us_per_msg: 2,
+      fetch2_broker_us_per_msg: 1,
+      enqueue_broker_us_per_msg: 7,
+      drain_broker_us_per_msg: 4,
+    }
+    const figures = ['p2p-q0-w1', 'conns10000', 'retained10k', 'offline10k'].map((name) =>
+      scenario(name).measures.map((measure) => measure.of(result)),
+    )
+    expect(figures).toEqual([[1.5], [10, 50], [3], [11]])
+  })
+
+  test('have no figure where a field is missing', () => {
+    const figures = scenarios.flatMap(({ measures }) =>
+      measures.map((measure) => measure.of({ fetch0_broker_us_per_msg: 6, drain_broker_us_per_msg: 4 })),
+    )
+    expect(figures).toEqual(figures.map(() => undefined))
+  })
+})
