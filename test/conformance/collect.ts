@@ -71,6 +71,8 @@ function listTests(): NamedTest[] {
       stdio: 'pipe',
     })
     const listed = JSON.parse(readFileSync(output, 'utf8')) as { name: string; file: string }[]
+    // Files are collected in parallel and come in any order; within one, the order is its own.
+    listed.sort((a, b) => (a.file < b.file ? -1 : Number(a.file > b.file)))
     return listed.map(({ name, file }) => {
       const [suite = '', ...rest] = relative(here, file).split('/')
       return { folder: suite, file: rest.join('/'), name, ids: name.match(/MQTT-\d+(?:\.\d+)*-\d+/g) ?? [] }

@@ -7,7 +7,19 @@ import { describe, expect, test } from 'vitest'
 
 import { RawClient } from '../support/raw-client.ts'
 import { decode, splitFrame } from '../support/wire-decode.ts'
-import { connect, frame, hex, property, propertyBytes, publish, subscribe, u16, u8, utf8, varint } from '../support/wire.ts'
+import {
+  connect,
+  frame,
+  hex,
+  property,
+  propertyBytes,
+  publish,
+  subscribe,
+  u16,
+  u8,
+  utf8,
+  varint,
+} from '../support/wire.ts'
 
 function scripted(...script: readonly string[]) {
   const [mine, theirs] = duplexPair()
@@ -24,14 +36,30 @@ describe('builders', () => {
   test.each([
     ['connect', connect({ clientId: 'a', keepAlive: 60 }), '10 0e 0004 4d515454 05 02 003c 00 0001 61'],
     ['connect 3.1.1', connect({ version: 4, clientId: 'a' }), '10 0d 0004 4d515454 04 02 0000 0001 61'],
-    ['connect 3.1', connect({ version: 3, clientId: 'a', cleanStart: false }), '10 0f 0006 4d5149736470 03 00 0000 0001 61'],
+    [
+      'connect 3.1',
+      connect({ version: 3, clientId: 'a', cleanStart: false }),
+      '10 0f 0006 4d5149736470 03 00 0000 0001 61',
+    ],
     [
       'connect with a will and credentials',
-      connect({ will: { topic: 'w', payload: 'p', qos: 1, retain: true, properties: { willDelayInterval: 5 } }, username: 'u', password: 'x' }),
+      connect({
+        will: { topic: 'w', payload: 'p', qos: 1, retain: true, properties: { willDelayInterval: 5 } },
+        username: 'u',
+        password: 'x',
+      }),
       '10 1f 0004 4d515454 05 ee 0000 00 0000 05 18 00000005 0001 77 0001 70 0001 75 0001 78',
     ],
-    ['publish', publish({ topic: 't', payload: 'x', qos: 2, packetId: 7, retain: true, dup: true }), '3d 07 0001 74 0007 00 78'],
-    ['subscribe', subscribe({ filters: ['a', ['b', { qos: 2, noLocal: true, retainAsPublished: true, retainHandling: 2 }]] }), '82 0b 0001 00 0001 61 00 0001 62 2e'],
+    [
+      'publish',
+      publish({ topic: 't', payload: 'x', qos: 2, packetId: 7, retain: true, dup: true }),
+      '3d 07 0001 74 0007 00 78',
+    ],
+    [
+      'subscribe',
+      subscribe({ filters: ['a', ['b', { qos: 2, noLocal: true, retainAsPublished: true, retainHandling: 2 }]] }),
+      '82 0b 0001 00 0001 61 00 0001 62 2e',
+    ],
     ['a long variable byte integer', varint(5, 3), '85 80 00'],
     ['user properties', propertyBytes({ userProperties: [['a', 'b']] }), '07 26 0001 61 0001 62'],
     ['raw properties', propertyBytes([property('topicAlias', 1), property('topicAlias', 2)]), '06 23 0001 23 0002'],
@@ -82,7 +110,14 @@ test('the decoder keeps order, lists and every field', () => {
     retain: true,
     dup: true,
     packetId: 513,
-    properties: { subscriptionIdentifiers: [300, 2], userProperties: [['z', '1'], ['a', '2']], correlationData: hex('00 ff') },
+    properties: {
+      subscriptionIdentifiers: [300, 2],
+      userProperties: [
+        ['z', '1'],
+        ['a', '2'],
+      ],
+      correlationData: hex('00 ff'),
+    },
   })
 })
 

@@ -1,7 +1,7 @@
 /** MQTT 5 section 3.2: CONNACK, what it announces, and what happens to clients that ignore it. */
 import { describe, expect, test } from 'vitest'
 
-import { allow, deny, next, type Verdict } from '../../../src/hooks.ts'
+import { allow, deny, next, type Next } from '../../../src/hooks.ts'
 import { defaultLimits } from '../../../src/options.ts'
 import { startBroker } from '../../support/test-broker.ts'
 import { connect, disconnect, pingreq, publish, subscribe, type WillInput } from '../../support/wire.ts'
@@ -282,12 +282,12 @@ describe('keep alive without a Server Keep Alive', () => {
 
   test('MQTT-3.1.2-22 packets that wait for a decision of the broker are no silence', async () => {
     let decide: () => void = () => {}
-    const decision = new Promise<Verdict>((resolve) => {
-      decide = () => resolve(allow())
+    const decision = new Promise<Next>((resolve) => {
+      decide = () => resolve(next())
     })
     const t = startBroker({
       limits: { decisionTimeoutMs: 100_000 },
-      hooks: { onPublish: () => decision.then(() => next()) },
+      hooks: { onPublish: () => decision },
     })
     const client = await t.connect({ clientId: 'a', keepAlive: 10 })
     client.send(publish({ topic: 't', qos: 1 }))

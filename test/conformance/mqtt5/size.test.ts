@@ -3,12 +3,13 @@ import { describe, expect, test } from 'vitest'
 
 import type { RawClient } from '../../support/raw-client.ts'
 import { startBroker, type TestBroker } from '../../support/test-broker.ts'
-import { connect, publish, subscribe, unsubscribe, type ConnectInput, type PublishInput } from '../../support/wire.ts'
+import { connect, publish, subscribe, unsubscribe, type PublishInput } from '../../support/wire.ts'
+import type { WireProperties } from '../../support/wire-properties.ts'
 
 type Prepare = (t: TestBroker, client: RawClient, publisher: RawClient, message: PublishInput) => Promise<RawClient>
 
 /** Deliveries that are more than a copy of what came in, each with what makes it so. */
-const deliveries: ReadonlyArray<readonly [string, ConnectInput['properties'] & object, PublishInput, Prepare]> = [
+const deliveries: ReadonlyArray<readonly [string, WireProperties, PublishInput, Prepare]> = [
   [
     'a subscription identifier',
     {},
