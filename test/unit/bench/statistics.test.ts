@@ -57,6 +57,10 @@ describe('faultOf', () => {
     )
   })
 
+  test('takes a duplicate for a fault even where the generator forgives it', () => {
+    expect(faultOf({ ...clean, dups: 2 })).toBe('dups 2')
+  })
+
   test('takes a session that was not kept for a fault even where the generator does not', () => {
     expect([faultOf({ ...clean, session_present: 0 }), faultOf({ ...clean, session_present: 1 })]).toEqual([
       'the session was not kept',

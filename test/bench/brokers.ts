@@ -1,0 +1,170 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect, createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+import { findProgram, type Pinning } from './machine.ts'
+
+export type BrokerName = 'statemq' | 'aedes' | 'mosquitto'
+
+export interface BrokerKind {
+  readonly name: BrokerName
+  /** As the table names it. */
+  readonly title: string
+  command(start: StartOptions): readonly string[]
+}
+
+export interface StartOptions {
+  readonly port: number
+  /** The file that runs statemq. */
+  readonly entry: string
+  /** What statemq gets as `--set`. */
+  readonly raised: readonly string[]
+  /** For a broker's own files; removed when it stops. */
+  readonly folder: string
+}
+
+export interface RunningBroker {
+  readonly port: number
+  readonly pid: number
+  /** The end of what it logged, for a run that failed. */
+  lastWords(): string
+  stop(): Promise<void>
+}
+
+const startTimeoutMs = 10_000
+/** A drain of statemq ends after five seconds at the latest. */
+const stopTimeoutMs = 8_000
+
+function versionIn(packageFile: string): string {
+  return (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }).version
+}
+
+/** Anonymous, nothing on disk, no bound on queues, and TCP_NODELAY as the others have it. */
+function mosquittoConfig(port: number): string {
+  return [
+    `listener ${port} 127.0.0.1`,
+    'allow_anonymous true',
+    'max_queued_messages 0',
+    'max_inflight_messages 0',
+    'set_tcp_nodelay true',
+    'log_type error',
+    'persistence false',
+    // Started by root it would become a user that can't read the folder it was given.
+    ...(process.getuid?.() === 0 ? ['user root'] : []),
+    '',
+  ].join('\n')
+}
+
+function mosquitto(): BrokerKind | undefined {
+  const program = findProgram('mosquitto')
+  if (program === undefined) return undefined
+  const version = /^mosquitto version (\S+)/m.exec(spawnSync(program, ['-h'], { encoding: 'utf8' }).stdout)?.[1]
+  return {
+    name: 'mosquitto',
+    title: version === undefined ? 'mosquitto' : `mosquitto ${version}`,
+    command: ({ port, folder }) => {
+      const file = join(folder, 'mosquitto.conf')
+      writeFileSync(file, mosquittoConfig(port))
+      return [program, '-c', file]
+    },
+  }
+}
+
+/** The Node that comes with the repository; the current one where its install was blocked. */
+export function nodeProgram(repository: string): string {
+  const own = join(repository, 'node_modules', 'node', 'bin', 'node')
+  return existsSync(own) ? own : process.execPath
+}
+
+/** The brokers that this machine can run, in the order in which they take their turns. */
+export function availableBrokers(repository: string): readonly BrokerKind[] {
+  const node = nodeProgram(repository)
+  const ours: BrokerKind = {
+    name: 'statemq',
+    title: `statemq ${versionIn(join(repository, 'package.json'))}`,
+    command: ({ port, entry, raised }) => [
+      node,
+      entry,
+      '--port',
+      `${port}`,
+      ...raised.flatMap((setting) => ['--set', setting]),
+    ],
+  }
+  const aedes: BrokerKind = {
+    name: 'aedes',
+    title: `Aedes ${versionIn(join(repository, 'node_modules', 'aedes', 'package.json'))}`,
+    command: ({ port }) => [node, join(import.meta.dirname, 'aedes.mjs'), `${port}`],
+  }
+  return [ours, aedes, mosquitto()].filter((kind) => kind !== undefined)
+}
+
+/** A port that was free a moment ago. */
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1', () => {
+      socket.destroy()
+      resolve(true)
+    })
+    socket.on('error', () => resolve(false))
+  })
+}
+
+const running = new Set<ChildProcess>()
+// Whatever ends this process, no broker stays behind.
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+async function stop(child: ChildProcess, ended: Promise<unknown>, folder: string): Promise<void> {
+  child.kill('SIGTERM')
+  await Promise.race([ended, delay(stopTimeoutMs, undefined, { ref: false })])
+  if (!hasEnded(child)) child.kill('SIGKILL')
+  await ended
+  rmSync(folder, { recursive: true, force: true })
+}
+
+/** Starts a broker on a free port and waits until it accepts connections. */
+export async function startBroker(
+  kind: BrokerKind,
+  pinning: Pinning,
+  { entry, raised }: Pick<StartOptions, 'entry' | 'raised'>,
+  workFolder: string,
+): Promise<RunningBroker> {
+  const folder = mkdtempSync(join(workFolder, `${kind.name}-`))
+  const port = await freePort()
+  const [program = '', ...args] = pinning.broker(kind.command({ port, entry, raised, folder }))
+  const logFile = join(folder, 'log')
+  const log = openSync(logFile, 'w')
+  const child = spawn(program, args, { stdio: ['ignore', log, log] })
+  closeSync(log)
+  running.add(child)
+  const ended = new Promise<void>((resolve) => {
+    child.once('error', () => resolve())
+    child.once('exit', () => resolve())
+  }).finally(() => running.delete(child))
+  const lastWords = (): string => readFileSync(logFile, 'utf8').trim().split('\n').slice(-12).join('\n')
+  const deadline = performance.now() + startTimeoutMs
+  while (!(await accepts(port))) {
+    if (hasEnded(child) || child.pid === undefined || performance.now() > deadline) {
+      const words = lastWords()
+      if (child.pid !== undefined) await stop(child, ended, folder)
+      throw new Error(`${kind.title} did not start (${[program, ...args].join(' ')}): ${words}`)
+    }
+    await delay(25)
+  }
+  return { port, pid: child.pid ?? 0, lastWords, stop: () => stop(child, ended, folder) }
+}
