@@ -95,7 +95,7 @@ export type WireProperties = {
   userProperties?: ReadonlyArray<readonly [string, string]>
 }
 
-export const propertyNames = Object.keys(propertyTable) as readonly PropertyName[]
+const propertyNames = Object.keys(propertyTable) as readonly PropertyName[]
 
 /** The name and row for an identifier on the wire; undefined for an identifier that MQTT 5 does not know. */
 export function propertyById(id: number): readonly [PropertyName, PropertyRow] | undefined {

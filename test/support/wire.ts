@@ -44,7 +44,7 @@ export function u16(value: number): Buffer {
   return Buffer.from([(value >> 8) & 0xff, value & 0xff])
 }
 
-export function u32(value: number): Buffer {
+function u32(value: number): Buffer {
   const bytes = Buffer.alloc(4)
   bytes.writeUInt32BE(value)
   return bytes
