@@ -82,11 +82,11 @@ export class Inbound {
   }
 
   async #after(waitMs: number, publication: Publication): Promise<void> {
-    const { deadlines, clock } = this.#session.core
+    const { connection, core } = this.#session
     await new Promise<void>((resolve) => {
-      deadlines.schedule(clock.nowMs() + waitMs, resolve)
+      core.deadlines.schedule(core.clock.nowMs() + waitMs, resolve)
     })
-    if (this.#session.isOpen) this.#onPublish(publication)
+    if (this.#isStill(connection)) this.#onPublish(publication)
   }
 
   /** MQTT-4.3.3-10: the same message again is answered again and not delivered again. */
@@ -133,10 +133,11 @@ export class Inbound {
     }
     if (!isPromise(decision)) return this.#onVerdict(publication, decision)
     const { decisionTimeoutMs } = session.policy.limits
+    const { connection } = session
     session.decide(
       withTimeout(session.core.clock, decisionTimeoutMs, 'onPublish', decision).then(
-        (verdict) => session.isOpen && this.#onVerdict(publication, verdict),
-        (error: unknown) => session.isOpen && this.#refuseFailed(publication, error),
+        (verdict) => this.#isStill(connection) && this.#onVerdict(publication, verdict),
+        (error: unknown) => this.#isStill(connection) && this.#refuseFailed(publication, error),
       ),
     )
   }
@@ -159,17 +160,28 @@ export class Inbound {
     }
   }
 
+  /**
+   * Whether the connection that a packet came in on is the one there is. Where it is not, the client
+   * repeats what it got no answer for (MQTT-4.4.0-1): it must be neither answered nor done twice.
+   */
+  #isStill(connection: Connection | undefined): boolean {
+    return this.#session.isOpen && this.#session.connection === connection
+  }
+
   #route(publication: Publication): void {
-    const pending = this.#session.core.router.publish(publication)
+    const session = this.#session
+    const { connection } = session
+    // MQTT-4.3.3-10: from here on it is delivered, so a copy on another connection is answered only.
+    if (publication.qos === 2) (this.#unreleased ??= new Set()).add(publication.packetId)
+    const pending = session.core.router.publish(publication)
     if (pending === undefined) return this.#accept(publication)
-    this.#session.decide(pending.then(() => this.#accept(publication)))
+    session.decide(pending.then(() => this.#isStill(connection) && this.#accept(publication)))
   }
 
   /** MQTT-4.3.2-4, MQTT-4.3.3-8: the message is ours now. */
   #accept(publication: Publication): void {
     const { qos, packetId } = publication
     if (qos === 0) return
-    if (qos === 2) (this.#unreleased ??= new Set()).add(packetId)
     const code =
       publication.reached === 0 && !publication.observed ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
     this.#session.connection?.acknowledge(qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, code)

@@ -3,7 +3,7 @@ import { createActor, type ActorRefFrom } from 'xstate'
 
 import type { SessionContext, SessionMachine } from '../../machines/session.machine.ts'
 import { ProtocolError } from '../errors.ts'
-import type { DropReason, SessionState } from '../events.ts'
+import type { BrokerEventInput, DropReason, SessionState } from '../events.ts'
 import type { ConnectRequest, Grant, HookClient } from '../hooks.ts'
 import {
   PacketType,
@@ -16,7 +16,7 @@ import {
 import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { DeliveryGroup, Subscriber } from '../router/subscriber.ts'
-import { beginConnect, onAuthPacket, type Exchange } from './authentication.ts'
+import { beginConnect, onAuthPacket, type AdmittedAtOnce, type Exchange } from './authentication.ts'
 import type { Connection } from './connection.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
@@ -44,6 +44,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   connection: Connection | undefined
   /** The last event that the chart was given, for whoever asks why. */
   cause = ''
+  /** What the chart emitted in the transition under way. */
+  emitted: BrokerEventInput[] | undefined = undefined
 
   /** The CONNECT that is being decided on; without its password and data. */
   connectPacket: ConnectPacket | undefined = undefined
@@ -51,6 +53,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   request: ConnectRequest | undefined = undefined
   /** Secrets of an authentication under way, and nowhere else. */
   exchange: Exchange | undefined = undefined
+  /** Set for a client that nothing has to be waited for. */
+  immediate: AdmittedAtOnce | undefined = undefined
   /** The client identifier is of our making (MQTT-3.1.3-7). */
   hasAssignedId = false
   /** Data that the last successful authentication has for the client: with CONNACK or AUTH 0x00. */
@@ -77,8 +81,11 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   readonly isSession = true
 
   #packets: RxSubscription | undefined = undefined
-  /** Decisions under way: nothing is read meanwhile, so silence is ours and not the client's (MQTT-3.1.2-22). */
-  #deciding = 0
+  /**
+   * Decisions under way on this connection: nothing is read meanwhile, so silence is ours and not the client's
+   * (MQTT-3.1.2-22). Made when there is one; a next connection has its own.
+   */
+  #decisions: { pending: number } | undefined = undefined
   /** The chart is `online`: data packets are served. */
   isOpen = false
   isAwake = false
@@ -139,7 +146,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   get lastTick(): number {
     const { connection } = this
-    return connection === undefined || this.#deciding > 0 ? this.core.keepalive.tick : connection.lastTick
+    return connection === undefined || this.#decisions?.pending ? this.core.keepalive.tick : connection.lastTick
   }
 
   nowMs(): number {
@@ -160,6 +167,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   openConnection(): void {
     const connection = this.connection!
+    this.#decisions = undefined
     connection.onWritable = (writable) => this.send({ type: writable ? 'delivery.drained' : 'delivery.blocked' })
     this.#packets = connection.packets$.subscribe(this)
   }
@@ -239,13 +247,14 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   decide(pending: Promise<unknown> | undefined): void {
     if (pending === undefined) return
     const { connection } = this
+    const decisions = (this.#decisions ??= { pending: 0 })
     connection?.pause('decision')
-    this.#deciding++
+    decisions.pending++
     pending
       .catch((error: unknown) => this.#onHandlerError(error))
       .finally(() => {
-        this.#deciding--
-        if (!connection) return
+        // One may have led to another, for the same packet.
+        if (--decisions.pending > 0 || !connection) return
         connection.lastTick = this.core.keepalive.tick
         connection.resume('decision')
       })

@@ -55,6 +55,7 @@ export class Subscriptions {
     onSubscribe: NonNullable<Session['policy']['hooks']['onSubscribe']>,
   ): Promise<void> {
     const session = this.#session
+    const { connection } = session
     const granted: Granted[] = []
     for (const request of packet.subscriptions) {
       let verdict: SubscribeVerdict
@@ -68,7 +69,8 @@ export class Subscriptions {
         session.core.events.emit({ type: 'hook.failed', hook: 'onSubscribe', clientId: session.clientId, error })
         verdict = { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'the decision failed' }
       }
-      if (!session.isOpen) return
+      // A client that is back on another connection asks again.
+      if (!session.isOpen || session.connection !== connection) return
       if (verdict?.type === 'next') granted.push(this.#grant(packet, request, request.filter, request.qos))
       else if (verdict?.type === 'allow') {
         const qos = verdict.qos !== undefined && verdict.qos < request.qos ? verdict.qos : request.qos
