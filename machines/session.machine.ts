@@ -79,8 +79,15 @@ export const sessionMachine = sessionSetup.createMachine({
     },
 
     authenticating: {
-      initial: 'identity',
+      initial: 'arriving',
       states: {
+        /** Left at once: into `online` when everything is decided already, else to ask who the client is. */
+        arriving: {
+          always: [
+            { guard: 'isAdmittedAtOnce', target: '#session.online', actions: ['keepImmediate', 'register'] },
+            { target: 'identity' },
+          ],
+        },
         identity: {
           invoke: {
             src: 'authenticate',

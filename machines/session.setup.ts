@@ -113,6 +113,8 @@ export const sessionSetup = setup({
       if (event.type !== 'packet.connect') return {}
       return { connect: event.connect, will: event.will }
     }),
+    /** Grant and admission of a client that was decided on at once; the host has them. */
+    keepImmediate: assign(provided('keepImmediate')),
     keepGrant: assign((_, params: { grant: Grant }) => ({ grant: params.grant })),
     keepAdmission: assign((_, params: { sessionExpiryIntervalSeconds: number }) => ({
       sessionExpiryIntervalSeconds: params.sessionExpiryIntervalSeconds,
@@ -163,6 +165,8 @@ export const sessionSetup = setup({
   guards: {
     isChallenged: (_, params: { outcome: AuthenticationOutcome }) => params.outcome.type === 'challenged',
     isDenied: (_, params: { outcome: AuthenticationOutcome | AdmissionOutcome }) => params.outcome.type === 'denied',
+    /** The authenticators have answered already and nothing else has a say, so there is nothing to wait for. */
+    isAdmittedAtOnce: () => false,
     /** The registry changed while `admit` was deciding: it must decide again. */
     incumbentChanged: provided('incumbentChanged') as (
       _: unknown,

@@ -19,31 +19,55 @@ export interface AuthenticationPolicy {
  * with such a method, the others about those without. The first verdict but `next` stands; where all
  * abstain, a client without a method may be let in anonymously, and any other is refused.
  */
-export async function authenticate(request: AuthenticationRequest, policy: AuthenticationPolicy): Promise<Decision> {
+export function authenticate(
+  request: AuthenticationRequest,
+  policy: AuthenticationPolicy,
+): Decision | Promise<Decision> {
   const method = request.authenticationMethod
-  let asked = false
-  for (const authenticator of policy.authenticators) {
-    const serves = method === undefined ? !authenticator.methods?.length : authenticator.methods?.includes(method)
-    if (!serves) continue
-    asked = true
-    const verdict: Verdict = await authenticator.authenticate(request)
-    if (verdict.type === 'next') continue
-    return { verdict: checked(verdict, method), authenticator: authenticator.name }
+  const asked = policy.authenticators.filter((authenticator) =>
+    method === undefined ? !authenticator.methods?.length : authenticator.methods?.includes(method),
+  )
+  for (const [at, authenticator] of asked.entries()) {
+    const verdict = authenticator.authenticate(request)
+    // As long as they answer at once the chain does too: a client that needs no wait is let in within the turn.
+    if (isPromise(verdict)) return askOn(request, policy, asked, at, verdict)
+    if (verdict?.type !== 'next') return { verdict: checked(verdict, method), authenticator: authenticator.name }
   }
-  if (method !== undefined) {
+  return undecided(method, asked.length > 0, policy)
+}
+
+async function askOn(
+  request: AuthenticationRequest,
+  policy: AuthenticationPolicy,
+  asked: readonly Authenticator[],
+  at: number,
+  pending: Promise<Verdict>,
+): Promise<Decision> {
+  const method = request.authenticationMethod
+  for (let verdict = await pending, i = at; ; verdict = await asked[i]!.authenticate(request)) {
+    if (verdict?.type !== 'next') return { verdict: checked(verdict, method), authenticator: asked[i]!.name }
+    if (++i === asked.length) return undecided(method, true, policy)
+  }
+}
+
+/** Nobody had an opinion. */
+function undecided(method: string | undefined, asked: boolean, policy: AuthenticationPolicy): Decision {
+  if (method !== undefined && !asked) {
     // MQTT-4.12.0-1
-    const refusal = asked
-      ? deny(ReasonCode.NotAuthorized, 'no authenticator accepted the client')
-      : deny(ReasonCode.BadAuthenticationMethod, 'no authenticator speaks this method')
+    const refusal = deny(ReasonCode.BadAuthenticationMethod, 'no authenticator speaks this method')
     return { verdict: refusal, authenticator: 'none' }
   }
-  if (policy.allowAnonymous) return { verdict: { type: 'allow' }, authenticator: 'anonymous' }
+  if (method === undefined && policy.allowAnonymous) return { verdict: { type: 'allow' }, authenticator: 'anonymous' }
   return { verdict: deny(ReasonCode.NotAuthorized, 'no authenticator accepted the client'), authenticator: 'none' }
+}
+
+function isPromise(verdict: Verdict | Promise<Verdict>): verdict is Promise<Verdict> {
+  return typeof verdict === 'object' && verdict !== null && 'then' in verdict
 }
 
 /** Hooks are written in JavaScript too: an answer of another shape is a refusal (semantics 7.12). */
 function checked(verdict: Exclude<Verdict, { type: 'next' }>, method: string | undefined): Allow | Deny | Challenge {
-  switch (verdict.type) {
+  switch (verdict?.type) {
     case 'allow':
     case 'deny':
       return verdict

@@ -231,6 +231,10 @@ export class StreamConnection implements Connection {
     return true
   }
 
+  get isReading(): boolean {
+    return this.#paused === 0
+  }
+
   pause(reason: PauseReason): void {
     if (this.#paused === 0 && !this.#ended) this.#stream.pause()
     this.#paused |= PauseBits[reason]

@@ -33,6 +33,19 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   return { type: 'admitted', incumbent: incumbent?.id, sessionExpiryIntervalSeconds: wanted }
 }
 
+/**
+ * The expiry of a client whose admission nobody could refuse: no hook is asked, no session lives under
+ * its identifier, its will needs nothing special. Undefined: the long way.
+ */
+export function admitAtOnce(session: Session): number | undefined {
+  const { core, policy, pendingWill, request } = session
+  if (!request || policy.hooks.onRegister || (pendingWill && policy.hooks.onPublish)) return undefined
+  if (core.registry.sessions.has(session.clientId)) return undefined
+  if (pendingWill && (pendingWill.qos > core.features.maximumQoS || pendingWill.retain)) return undefined
+  const wanted = Math.min(request.sessionExpiryIntervalSeconds, policy.limits.maxSessionExpirySeconds)
+  return wanted > 0 && core.registry.offline >= core.limits.maxOfflineSessions ? undefined : wanted
+}
+
 async function refuseTakeover(session: Session, incumbent: Session, grant: Grant): Promise<Refusal | undefined> {
   const { core, policy, request: connect } = session
   const { onTakeover } = policy.hooks

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 
 import type { AuthenticationOutcome, WillSummary } from '../../machines/session.machine.ts'
-import { authenticate } from '../auth/chain.ts'
-import type { Allow, AuthenticationRequest, ConnectRequest, Grant } from '../hooks.ts'
+import { authenticate, type Decision } from '../auth/chain.ts'
+import { deny, type Allow, type AuthenticationRequest, type ConnectRequest, type Grant } from '../hooks.ts'
 import type { AuthPacket, ConnectPacket, WillPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
-import { withTimeout } from './decide.ts'
+import { admitAtOnce } from './admission.ts'
+import { isPromise, withTimeout } from './decide.ts'
 import type { Session } from './session.ts'
 
 const ReAuthenticate = ReasonCode.ReAuthenticate
@@ -23,6 +24,8 @@ export class Exchange {
   reply: Uint8Array | undefined = undefined
   round = 0
   bytes: number
+  /** What the authenticators say to the CONNECT: they are asked before the chart is. */
+  decision: Decision | Promise<Decision> | undefined = undefined
   /** Made for those who ask for it: aborting costs a DOMException. */
   #abort: AbortController | undefined = undefined
   #ended = false
@@ -54,6 +57,12 @@ export class Exchange {
   }
 }
 
+/** See {@link decidedAtOnce}. */
+export interface AdmittedAtOnce {
+  readonly grant: Grant
+  readonly sessionExpiryIntervalSeconds: number
+}
+
 /** CONNECT has arrived: the client identifier is settled, everything else is the chart's to decide. */
 export function beginConnect(session: Session, packet: ConnectPacket): void {
   const version = packet.protocolVersion
@@ -80,10 +89,13 @@ export function beginConnect(session: Session, packet: ConnectPacket): void {
   session.exchange = new Exchange(packet.password, packet.authenticationData, false)
   session.pendingWill = packet.will
   session.connectPacket = { ...packet, clientId, password: undefined, authenticationData: undefined, will: undefined }
-  // With a method the client may answer with AUTH; otherwise whatever follows waits for CONNACK.
-  if (packet.authenticationMethod === undefined) session.connection?.pause('decision')
   session.request = connectRequest(session, packet)
+  session.exchange.decision = decide(session, session.exchange, session.request)
+  session.immediate = decidedAtOnce(session)
   session.send({ type: 'packet.connect', connect: session.request, will: packet.will && willSummaryOf(packet.will) })
+  // With a method the client may answer with AUTH; otherwise whatever follows waits for CONNACK.
+  if (session.state === 'authenticating' && packet.authenticationMethod === undefined)
+    session.connection?.pause('decision')
 }
 
 function connectRequest(session: Session, packet: ConnectPacket): ConnectRequest {
@@ -121,15 +133,12 @@ export function onAuthPacket(session: Session, packet: AuthPacket): void {
   })
 }
 
-/** The chart's `authenticate` actor. */
-export async function runAuthentication(session: Session): Promise<AuthenticationOutcome> {
-  const { exchange, policy, core, request: connect } = session
-  const method = connect?.authenticationMethod
-  if (!exchange || !connect) throw new Error('no exchange is under way')
+/** Asks the authenticators about the round at hand. */
+function decide(session: Session, exchange: Exchange, connect: ConnectRequest): Decision | Promise<Decision> {
+  const { policy, core } = session
   const { maxAuthRounds, maxAuthBytes, decisionTimeoutMs } = policy.limits
   if (exchange.round > maxAuthRounds || exchange.bytes > maxAuthBytes) {
-    endExchange(session)
-    return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason: 'the authentication exchange is too long' }
+    return { verdict: deny(ReasonCode.NotAuthorized, 'the authentication exchange is too long'), authenticator: 'none' }
   }
   const request: AuthenticationRequest = {
     ...connect,
@@ -143,27 +152,58 @@ export async function runAuthentication(session: Session): Promise<Authenticatio
       return exchange.signal
     },
   }
-  let decision
   try {
-    decision = await withTimeout(core.clock, decisionTimeoutMs, 'authenticate', authenticate(request, policy))
+    const decision = authenticate(request, policy)
+    if (!isPromise(decision)) return decision
+    return withTimeout(core.clock, decisionTimeoutMs, 'authenticate', decision).catch((error: unknown) =>
+      failedDecision(session, error),
+    )
   } catch (error) {
-    core.events.emit({ type: 'hook.failed', hook: 'authenticate', clientId: session.clientId, error })
-    core.logger.warn({ clientId: session.clientId, error }, 'an authenticator failed; the client is refused')
-    endExchange(session)
-    return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason: 'authentication failed' }
+    return failedDecision(session, error)
   }
-  const { verdict, authenticator } = decision
+}
+
+/** Semantics 7.11: a decision that fails is a refusal. */
+function failedDecision({ core, clientId }: Session, error: unknown): Decision {
+  core.events.emit({ type: 'hook.failed', hook: 'authenticate', clientId, error })
+  core.logger.warn({ clientId, error }, 'an authenticator failed; the client is refused')
+  return { verdict: deny(ReasonCode.NotAuthorized, 'authentication failed'), authenticator: 'none' }
+}
+
+/**
+ * The grant of a client that nothing has to be waited for: the authenticators have answered already,
+ * and no hook or incumbent has a say. The chart then passes through `authenticating` in one step.
+ */
+function decidedAtOnce(session: Session): AdmittedAtOnce | undefined {
+  const decision = session.exchange?.decision
+  if (decision === undefined || isPromise(decision) || decision.verdict.type !== 'allow') return undefined
+  const sessionExpiryIntervalSeconds = admitAtOnce(session)
+  if (sessionExpiryIntervalSeconds === undefined) return undefined
+  return { grant: conclude(session, decision.verdict, decision.authenticator), sessionExpiryIntervalSeconds }
+}
+
+/** The chart's `authenticate` actor. */
+export async function runAuthentication(session: Session): Promise<AuthenticationOutcome> {
+  const { exchange, request } = session
+  if (!exchange || !request) throw new Error('no exchange is under way')
+  const pending = exchange.decision ?? decide(session, exchange, request)
+  exchange.decision = undefined
+  const { verdict, authenticator } = await pending
   if (verdict.type === 'challenge') {
     exchange.reply = verdict.authenticationData
     return { type: 'challenged' }
   }
+  if (verdict.type === 'allow') return { type: 'allowed', grant: conclude(session, verdict, authenticator) }
   endExchange(session)
-  if (verdict.type === 'deny') {
-    const { reasonCode, reason, serverReference } = verdict
-    return { type: 'denied', reasonCode, reason, ...(serverReference === undefined ? {} : { serverReference }) }
-  }
+  const { reasonCode, reason, serverReference } = verdict
+  return { type: 'denied', reasonCode, reason, ...(serverReference === undefined ? {} : { serverReference }) }
+}
+
+/** The exchange has succeeded: its secrets go, its grant stays. */
+function conclude(session: Session, verdict: Allow, authenticator: string): Grant {
+  endExchange(session)
   session.authenticatedReply = verdict.authenticationData
-  return { type: 'allowed', grant: makeGrant(session, verdict, authenticator, method) }
+  return makeGrant(session, verdict, authenticator, session.request?.authenticationMethod)
 }
 
 function makeGrant(session: Session, verdict: Allow, authenticator: string, method: string | undefined): Grant {

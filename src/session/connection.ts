@@ -59,6 +59,8 @@ export interface Connection {
   pingResponse(): void
   /** False when the packet is larger than the client accepts, or does not exist in its version. */
   send(packet: OutboundPacket): boolean
+  /** False while it is paused for any reason. */
+  readonly isReading: boolean
   /** Stops reading; bytes that are not decoded yet stay where they are. Each reason needs its `resume`. */
   pause(reason: PauseReason): void
   resume(reason: PauseReason): void

@@ -80,6 +80,7 @@ function implementations(core: SessionCore, wills: Wills) {
             ? undefined
             : clock.nowMs() + context.sessionExpiryIntervalSeconds * 1000,
       })),
+      keepImmediate: assign(({ context }: Acting) => ({ ...registry.host(context.sessionId).immediate, epoch: 1 })),
       armSessionDeadline: (acting: Acting) => {
         const session = host(acting)
         const { expiresAtMs } = acting.context
@@ -109,6 +110,7 @@ function implementations(core: SessionCore, wills: Wills) {
         const incumbent = registry.sessions.get(registry.host(context.sessionId).clientId)
         return incumbent !== undefined && incumbent.isPersistent && context.connect?.cleanStart === false
       },
+      isAdmittedAtOnce: (acting: Acting) => host(acting).immediate !== undefined,
       nothingToWake: (acting: Acting) => !host(acting).isWaking,
     },
   }
@@ -164,12 +166,13 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       session.inbound ??= new Inbound(session)
       session.isOpen = true
       session.connectPacket = undefined
+      session.immediate = undefined
       if (session.keepAliveSeconds > 0) {
         session.maxSilentTicks = silenceTicks(session.keepAliveSeconds)
         core.keepalive.watch(session)
       }
       // What the client sent behind its CONNECT is read once the chart has settled.
-      queueMicrotask(() => connection.resume('decision'))
+      if (!connection.isReading) queueMicrotask(() => connection.resume('decision'))
     },
     closePackets: (acting: Acting) => {
       const session = host(acting)

@@ -108,6 +108,10 @@ export class LocalConnection implements Connection {
     return true
   }
 
+  get isReading(): boolean {
+    return this.#pauses.size === 0
+  }
+
   pause(reason: PauseReason): void {
     this.#pauses.add(reason)
   }

@@ -8,29 +8,45 @@ import type { Session } from './session.ts'
 export function reportSnapshot(session: Session, snapshot: SnapshotFrom<SessionMachine>): void {
   const { value } = snapshot
   const state = (typeof value === 'string' ? value : Object.keys(value)[0]) as SessionState
-  if (state === session.state) return
+  if (state !== session.state) reportTransition(session, snapshot, state)
+  const { emitted } = session
+  if (emitted === undefined) return
+  session.emitted = undefined
+  for (const event of emitted) session.core.events.emit(event)
+}
+
+function reportTransition(session: Session, snapshot: SnapshotFrom<SessionMachine>, state: SessionState): void {
   const from = session.state
   const { events } = session.core
   session.state = state
   if (!events.observed) return
-  events.emit({ type: 'session.transition', ...session.names, from, to: state, cause: session.cause })
+  const { cause } = session
+  if (from === 'connecting' && state === 'online') {
+    // A client that was decided on at once passes through `authenticating` within one step of the chart.
+    events.emit({ type: 'session.transition', ...session.names, from, to: 'authenticating', cause })
+    events.emit({ type: 'session.transition', ...session.names, from: 'authenticating', to: state, cause })
+  } else events.emit({ type: 'session.transition', ...session.names, from, to: state, cause })
   if (state !== 'expired') return
   const { reason, reasonCode } = snapshot.context.end ?? { reason: 'shutdown', reasonCode: undefined }
   events.emit({ type: 'session.expired', ...session.names, reason, reasonCode })
 }
 
-/** Translates what the chart emits. It comes in the middle of a transition, so everything is in the event. */
+/**
+ * Keeps what the chart emits until the transition is over, so that observers hear of it behind the
+ * transition that it belongs to.
+ */
 export function reportEmitted(session: Session, event: SessionEmitted): void {
-  const { events } = session.core
-  if (!events.observed) return
+  if (!session.core.events.observed) return
+  const emitted = (session.emitted ??= [])
   switch (event.type) {
     case 'session.online':
     case 'session.offline':
     case 'session.taken-over':
     case 'session.refused':
     case 'session.reauthenticated':
-      return events.emit({ ...event, ...session.names })
+      emitted.push({ ...event, ...session.names })
+      return
     case 'session.ignored':
-      return events.emit({ ...event, ...session.names, state: session.state })
+      emitted.push({ ...event, ...session.names, state: session.state })
   }
 }
