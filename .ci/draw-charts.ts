@@ -85,7 +85,11 @@ function eventName(event: string, state: ChartState, guard: string | undefined):
   const [, outcome, id] = /^xstate\.(done|error)\.actor\.(.*)$/.exec(event) ?? []
   if (id === undefined) return event
   const actor = state.invoke?.find((invoked) => invoked.id === id)?.src ?? 'actor'
-  return `${actor} ${outcome === 'done' ? 'done' : 'failed'}${guard === undefined ? '' : ` [${guard}]`}`
+  return `${actor} ${outcome === 'done' ? 'done' : 'failed'}${bracketed(guard)}`
+}
+
+function bracketed(guard: string | undefined): string {
+  return guard === undefined ? '' : ` [${guard}]`
 }
 
 /** One arrow between each two states, with every event that takes it. */
@@ -93,7 +97,7 @@ function arrowsOf(states: ReadonlyMap<string, ChartState>): Arrow[] {
   const arrows = new Map<string, Arrow>()
   for (const [from, state] of states) {
     const transitions = [
-      ...(state.always ?? []).map((transition) => ['always', transition] as const),
+      ...(state.always ?? []).map((transition) => [`always${bracketed(transition.guard)}`, transition] as const),
       ...Object.entries(state.on ?? {}).flatMap(([event, some]) =>
         some.map((transition) => [eventName(event, state, transition.guard), transition] as const),
       ),
