@@ -83,6 +83,11 @@ export class ExternalProcess {
     this.#kill('was killed')
   }
 
+  /** Stops it without ending it: its connections stay open and silent. */
+  freeze(): void {
+    this.#child.kill('SIGSTOP')
+  }
+
   describe(): string {
     return `${this.#command}\n${this.#ending ?? 'is running'}; its output:\n${this.#output || '(nothing)'}`
   }

@@ -44,6 +44,8 @@ export interface InteropOptions {
   readonly username?: string
   readonly password?: string
   readonly will?: InteropPublish
+  /** Default 60. */
+  readonly keepAliveSeconds?: number
   /** Path of the authority's certificate; needed for tls and wss. */
   readonly caFile?: string
   /** Paths of a client certificate and its key. */
@@ -65,10 +67,15 @@ export interface InteropClient {
   drop(): void
 }
 
-export interface InteropClientKind {
+/** A client that can fall silent without its connection being closed. */
+export interface FreezableClient extends InteropClient {
+  freeze(): void
+}
+
+export interface InteropClientKind<Client extends InteropClient = InteropClient> {
   readonly name: string
   /** Rejects with what the client says when the broker does not let it in. */
-  connect(options: InteropOptions): Promise<InteropClient>
+  connect(options: InteropOptions): Promise<Client>
 }
 
 const guardMs = 15_000
@@ -140,6 +147,7 @@ function mqttJsOptions(options: InteropOptions): IClientOptions {
     protocolId: version === 3 ? 'MQIsdp' : 'MQTT',
     reconnectPeriod: 0,
     connectTimeout: guardMs,
+    keepalive: options.keepAliveSeconds ?? 60,
     ...(version === 5 ? { properties: { sessionExpiryInterval: sessionExpirySeconds } } : {}),
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
@@ -201,9 +209,9 @@ interface PahoEvent {
 
 const pahoScript = join(repository, 'test/interop/clients/paho_client.py')
 
-export const pahoPython: InteropClientKind = {
+export const pahoPython: InteropClientKind<FreezableClient> = {
   name: 'Paho for Python',
-  async connect({ transport, caFile, certificate, will, clean = true, sessionExpirySeconds = 0, ...options }) {
+  async connect({ transport, caFile, certificate, will, ...options }) {
     const process = new ExternalProcess(pythonWithPaho(), [pahoScript])
     const messages: InteropMessage[] = []
     const answers: PahoEvent[] = []
@@ -233,8 +241,9 @@ export const pahoPython: InteropClientKind = {
         do: 'connect',
         host: '127.0.0.1',
         transport: transport.startsWith('ws') ? 'websockets' : 'tcp',
-        clean,
-        sessionExpirySeconds,
+        clean: true,
+        sessionExpirySeconds: 0,
+        keepAliveSeconds: 60,
         ...options,
         ...(will ? { will: whole(will) } : {}),
         ...(caFile === undefined
@@ -254,6 +263,7 @@ export const pahoPython: InteropClientKind = {
       },
       end: async () => void (await ask({ do: 'disconnect' }, 'disconnected')),
       drop: () => process.kill(),
+      freeze: () => process.freeze(),
     }
   },
 }

@@ -102,7 +102,7 @@ class Driver:
             properties.SessionExpiryInterval = command["sessionExpirySeconds"]
             arguments = {"clean_start": command["clean"], "properties": properties}
         try:
-            client.connect(command["host"], command["port"], 60, **arguments)
+            client.connect(command["host"], command["port"], command["keepAliveSeconds"], **arguments)
         except Exception as error:
             say("refused", reason=str(error))
             os._exit(0)
