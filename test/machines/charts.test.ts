@@ -70,7 +70,10 @@ describe('machines', () => {
         if (transition.guard) used.guards.add(nameOf(transition.guard))
       }
     }
-    for (const { guard } of alwaysOf(machine.root)) used.guards.add(guard)
+    for (const { guard, actions } of alwaysOf(machine.root)) {
+      if (guard !== undefined) used.guards.add(guard)
+      for (const item of actions) used.actions.add(nameOf(item))
+    }
     expect(used).toEqual(known)
   })
 

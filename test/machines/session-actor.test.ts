@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { sessionMachine } from '../../machines/index.ts'
 import type { AdmissionOutcome, AuthenticationOutcome, SessionEmitted } from '../../machines/index.ts'
 import type { Grant } from '../../src/hooks.ts'
-import { admitted, connectRequest, events, grant, input } from './session-model.ts'
+import { admitted, connection, connectRequest, events, grant, input } from './session-model.ts'
 
 /** A host that does nothing but note what it was asked to do. */
 function recordingMachine(calls: string[], authenticate: () => Promise<AuthenticationOutcome>) {
@@ -77,7 +77,7 @@ describe('session machine: as an actor', () => {
       'dropSession',
     ])
     expect(emitted).toEqual([
-      { type: 'session.online', resumed: false },
+      { type: 'session.online', resumed: false, grant, protocolVersion: 5, connection },
       { type: 'session.offline', cause: 'connection.closed' },
     ])
   })

@@ -53,11 +53,16 @@ export const input = { sessionId: 's1', connection }
 
 /**
  * The machine with doubles that read only what a path puts into events, so that one set of events
- * leads everywhere: an incumbent "stale" is another one by now, the client "returning" has a session.
+ * leads everywhere: an incumbent "stale" is another one by now, the client "returning" has a session,
+ * and the user "known" needs no waiting for.
  */
 export const modelMachine = sessionMachine.provide({
-  actions: { startExpiry: assign({ expiresAtMs: 1_700_000_060_000 }) },
+  actions: {
+    startExpiry: assign({ expiresAtMs: 1_700_000_060_000 }),
+    keepImmediate: assign({ grant, sessionExpiryIntervalSeconds: 60, epoch: 1 }),
+  },
   guards: {
+    isAdmittedAtOnce: ({ context }) => context.connect?.username === 'known',
     incumbentChanged: (_, { incumbent }) => incumbent === 'stale',
     resumesIncumbent: ({ context }) => context.connect?.clientId === 'returning',
     nothingToWake: ({ context }) => !context.resumed,
@@ -98,6 +103,11 @@ export const events = {
     type: 'packet.connect',
     connect: connectRequest({ clientId: 'returning', cleanStart: false, sessionExpiryIntervalSeconds: 60 }),
     will: undefined,
+  },
+  'connect, at once': {
+    type: 'packet.connect',
+    connect: connectRequest({ username: 'known', sessionExpiryIntervalSeconds: 60 }),
+    will,
   },
   'auth 0x18': { type: 'packet.auth', reasonCode: 0x18, authenticationMethod: 'TICKET' },
   'auth 0x19': { type: 'packet.auth', reasonCode: 0x19, authenticationMethod: 'TICKET' },
@@ -215,6 +225,7 @@ const known = new Map<unknown, string>([
   [events.connect.connect, 'the CONNECT'],
   [events['connect, lasting'].connect, 'the CONNECT, lasting'],
   [events['connect, returning'].connect, 'the CONNECT, returning'],
+  [events['connect, at once'].connect, 'the CONNECT, at once'],
 ])
 
 /** What a step changes in the context, one line per field. */

@@ -1,59 +1,9 @@
 import { transition } from 'xstate'
 import type { AnyStateNode, StateValue } from 'xstate'
-import { getShortestPaths } from 'xstate/graph'
 import { describe, expect, it } from 'vitest'
 
-import {
-  admission,
-  answers,
-  deciding,
-  eventOf,
-  events,
-  identity,
-  input,
-  leavesOf,
-  modelMachine,
-} from './session-model.ts'
-import type { ModelEvent, SessionSnapshot, StepName } from './session-model.ts'
-
-/** What the chart's own decisions can tell apart; epochs and objects would make the graph endless. */
-function vertexOf(snapshot: SessionSnapshot): string {
-  const { connect, will, grant, expiresAtMs, sessionExpiryIntervalSeconds, resumed, end } = snapshot.context
-  return JSON.stringify([
-    leavesOf(snapshot.value),
-    { connected: connect?.clientId, asked: connect?.sessionExpiryIntervalSeconds, lasts: sessionExpiryIntervalSeconds },
-    { will: will !== undefined, grant: grant !== undefined, expires: expiresAtMs !== undefined, resumed },
-    end?.reason,
-  ])
-}
-
-/** Only an actor that runs can answer. */
-const waiting: Record<string, readonly StepName[]> = Object.fromEntries(
-  [
-    [identity, 'identity: '],
-    [admission, 'admission: '],
-    [deciding, 're-authentication: '],
-  ].map(([state, prefix]) => [
-    `0.session.${state}`,
-    (Object.keys(answers) as StepName[]).filter((step) => step.startsWith(prefix ?? '')),
-  ]),
-)
-
-function eventsIn(snapshot: SessionSnapshot): ModelEvent[] {
-  if (snapshot.status !== 'active') return []
-  const answering = Object.keys(snapshot.children).flatMap((id) => waiting[id] ?? [])
-  return [...(Object.keys(events) as StepName[]), ...answering].map(eventOf)
-}
-
-const traversal = {
-  input,
-  events: eventsIn,
-  serializeState: vertexOf,
-  // More steps than the graph has, so that a chart that grew endless fails instead of hanging.
-  limit: 200_000,
-}
-
-const paths = getShortestPaths(modelMachine, traversal)
+import { eventsIn, paths, vertexOf } from './session-graph.ts'
+import { eventOf, leavesOf, modelMachine } from './session-model.ts'
 
 /** Every vertex, with the vertices that one event leads to. */
 function graph(): Map<string, Set<string>> {
@@ -81,7 +31,9 @@ function activeIn(value: StateValue, parent: string): string[] {
 describe('session machine: the graph', () => {
   it('reaches every state that the chart names', () => {
     const reached = new Set(paths.flatMap(({ state }) => activeIn(state.value, 'session')))
-    expect(reached).toEqual(new Set(statesOf(modelMachine.root)))
+    // Where nobody ever is: it is left within the step that entered it.
+    const passed = ['session.authenticating.arriving']
+    expect(reached).toEqual(new Set(statesOf(modelMachine.root).filter((id) => !passed.includes(id))))
   })
 
   it('has exactly the six top-level states, and expired is the only final one', () => {
@@ -103,13 +55,13 @@ describe('session machine: the graph', () => {
     expect(online).toEqual(new Set(authority.flatMap((left) => delivery.map((right) => `online(${left}, ${right})`))))
   })
 
-  it('is finite, and no vertex is more than seven events away', () => {
+  it('is finite, and no vertex is more than six events away', () => {
     const lengths = paths.map(({ steps }) => steps.length - 1)
     const perDepth = Object.entries(Object.groupBy(lengths, String)).map(
       ([depth, all]) => `${depth}:${all?.length ?? 0}`,
     )
     console.log(`session machine: ${paths.length} shortest paths, by number of events ${perDepth.join(' ')}`)
-    expect(Math.max(...lengths)).toBe(7)
+    expect(Math.max(...lengths)).toBe(6)
     expect(new Set(paths.map(({ state }) => vertexOf(state))).size).toBe(paths.length)
   })
 
