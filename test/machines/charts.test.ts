@@ -72,7 +72,7 @@ describe('machines', () => {
     }
     for (const { guard, actions } of alwaysOf(machine.root)) {
       if (guard !== undefined) used.guards.add(guard)
-      for (const item of actions) used.actions.add(nameOf(item))
+      for (const item of actions) used.actions.add(typeof item === 'function' ? item.name : nameOf(item))
     }
     expect(used).toEqual(known)
   })
