@@ -97,8 +97,9 @@ export class Inbound {
       this.#session.connection?.acknowledge(PacketType.Pubrec, packetId, ReasonCode.Success)
       return true
     }
-    // MQTT-3.3.4-7: the window that CONNACK announced.
-    if (unreleased.size >= this.#session.policy.limits.receiveMaximumMessages) {
+    // MQTT-3.3.4-7: the window that CONNACK announced. Clients before MQTT 5 were told of none, and
+    // several send as many as there are identifiers, which is then all that bounds this set.
+    if (this.#session.isMqtt5 && unreleased.size >= this.#session.policy.limits.receiveMaximumMessages) {
       throw new ProtocolError(ReasonCode.ReceiveMaximumExceeded, 'more QoS 2 messages under way than allowed')
     }
     return false
