@@ -88,6 +88,27 @@ describe.each(['mqttv311', 'mqttv5'])('%s', (version) => {
   })
 })
 
+describe('MQTT.js publishing without waiting', () => {
+  // It keeps no window towards the broker: 100 is the broker's Receive Maximum for MQTT 5.
+  test.each([
+    [3, 500],
+    [4, 500],
+    [5, 100],
+  ] as const)('version %s: %s messages at once, at each QoS', async (version, count) => {
+    const t = await startListeningBroker()
+    const client = await mqttJs.connect({ transport: 'tcp', port: t.ports.tcp, version, clientId: 'c' })
+    for (const qos of [0, 1, 2] as const) {
+      await Promise.all(Array.from({ length: count }, () => client.publish({ topic: 't', payload: 'x', qos })))
+    }
+    await client.end()
+    await t.happened('session.expired', 'c')
+    expect(t.events.filter((event) => event.type === 'message.published').length).toBe(3 * count)
+    expect(t.events.filter((event) => event.type === 'session.expired')).toMatchObject([
+      { reason: 'client-disconnect' },
+    ])
+  })
+})
+
 describe('keep alive', () => {
   test('a client that pings stays', async () => {
     const t = await startListeningBroker()

@@ -50,6 +50,18 @@ describe('the broker as receiver', () => {
     await watcher.expectPublish({ topic: 't', payload: '2' })
   })
 
+  test('MQTT-4.3.3-2 there is no Receive Maximum: any number of QoS 2 messages may be under way', async () => {
+    const t = startBroker4({ limits: { receiveMaximumMessages: 10 } })
+    const client = await t.connect()
+    for (let packetId = 1; packetId <= 1000; packetId += 1) {
+      client.send(publish4({ topic: 't', qos: 2, packetId }))
+      await client.expectPacket('pubrec', { packetId })
+    }
+    for (let packetId = 1; packetId <= 1000; packetId += 1) client.send(pubrel(packetId))
+    for (let packetId = 1; packetId <= 1000; packetId += 1) await client.expectPacket('pubcomp', { packetId })
+    await client.expectNothing()
+  })
+
   test('MQTT-4.3.3-2 a PUBREL for an unknown identifier is answered all the same', async () => {
     const t = startBroker4()
     const client = await t.connect()
