@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import { Observable, Subject } from 'rxjs'
 
 import { StatemqError } from '../errors.ts'
@@ -5,13 +6,14 @@ import {
   PacketType,
   type ConnackPacket,
   type ConnectionInfo,
+  type ConnectPacket,
   type Message,
   type MessageInput,
   type QoS,
 } from '../messages.ts'
 import { Publication } from '../publication.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
-import { isTopicFilter, isTopicName } from '../router/topics.ts'
+import { isTopicFilter, isTopicName, parseShared, topicMatches } from '../router/topics.ts'
 import type { AcknowledgementType, Connection } from './connection.ts'
 import { LocalConnection, type LocalPeer } from './local-connection.ts'
 
@@ -53,7 +55,17 @@ interface Pending {
   readonly reject: (error: Error) => void
 }
 
+/** A message that has its place in the line for the window. */
+interface Waiting {
+  readonly start: () => void
+  readonly reject: (error: Error) => void
+}
+
 const MAX_PACKET_ID = 65_535
+/** Messages under way at most, whatever the broker allows: SUBSCRIBE and UNSUBSCRIBE need identifiers too. */
+const MAX_WINDOW = 32_767
+/** Subscription identifiers go up to 268,435,455; a client begins below this and counts up. */
+const MAX_FIRST_IDENTIFIER = 200_000_000
 
 /**
  * A client inside the broker's process. It has a session like any other, with the same limits,
@@ -67,8 +79,15 @@ export class LocalClient implements LocalPeer {
   #connack: { resolve: (packet: ConnackPacket) => void; reject: (error: Error) => void } | undefined = undefined
   #closedWith: ReasonCode | undefined = undefined
   #resolveClosed!: (reasonCode: ReasonCode | undefined) => void
+  /** QoS 1 and 2 messages that may be under way (MQTT-3.3.4-7), those that are, and those that wait for them. */
+  #window = MAX_WINDOW
+  #underWay = 0
+  #waiting: Waiting[] = []
+  #waitingAt = 0
   #lastPacketId = 0
-  #lastIdentifier = 0
+  /** Begins where no earlier client of a session that goes on is likely to have been. */
+  readonly #firstIdentifier = randomInt(MAX_FIRST_IDENTIFIER)
+  #lastIdentifier = this.#firstIdentifier
   #isClosed = false
   clientId = ''
   /** Whether the session was there before. */
@@ -92,40 +111,22 @@ export class LocalClient implements LocalPeer {
     return this.#connection
   }
 
-  /** Sends CONNECT; rejects with SMQ_CLIENT_REFUSED. */
+  /** Sends CONNECT; rejects with SMQ_CLIENT_REFUSED, or with SMQ_TOPIC_INVALID for a will. */
   async connect(options: ClientOptions): Promise<void> {
+    let packet: ConnectPacket
+    try {
+      packet = connectPacketOf(options)
+    } catch (error) {
+      this.abort()
+      throw error
+    }
     const accepted = new Promise<ConnackPacket>((resolve, reject) => {
       this.#connack = { resolve, reject }
     })
-    this.clientId = options.clientId ?? ''
-    const { will, password } = options
-    this.#connection.push({
-      type: PacketType.Connect,
-      protocolVersion: 5,
-      clientId: this.clientId,
-      cleanStart: options.cleanStart ?? true,
-      keepAliveSeconds: 0,
-      username: options.username,
-      password: password === undefined ? undefined : Buffer.from(password),
-      will: will && {
-        topic: checkedTopic(will.topic),
-        payload: Buffer.from(will.payload ?? ''),
-        qos: will.qos ?? 0,
-        retain: will.retain ?? false,
-        delaySeconds: will.delaySeconds ?? 0,
-        properties: will.properties ?? {},
-      },
-      sessionExpiryIntervalSeconds: options.sessionExpiryIntervalSeconds ?? 0,
-      receiveMaximum: options.receiveMaximum ?? 65_535,
-      maximumPacketSizeBytes: undefined,
-      topicAliasMaximum: 0,
-      requestResponseInformation: false,
-      requestProblemInformation: true,
-      userProperties: [],
-      authenticationMethod: undefined,
-      authenticationData: undefined,
-    })
+    this.clientId = packet.clientId
+    this.#connection.push(packet)
     const connack = await accepted
+    this.#window = Math.min(MAX_WINDOW, connack.receiveMaximum ?? MAX_WINDOW)
     this.sessionPresent = connack.sessionPresent
     this.clientId = connack.assignedClientIdentifier ?? this.clientId
   }
@@ -148,27 +149,22 @@ export class LocalClient implements LocalPeer {
     return this.#guard(messages$)
   }
 
-  /** Resolves when the broker has accepted the message (QoS 1, 2) or taken it (QoS 0); rejects with SMQ_PUBLISH_REFUSED. */
+  /**
+   * Resolves when the broker has accepted the message (QoS 1, 2) or taken it (QoS 0); rejects with SMQ_PUBLISH_REFUSED.
+   * More QoS 1 and 2 messages than the broker takes at once wait their turn, in order.
+   */
   async publish(input: MessageInput): Promise<void> {
     this.#assertOpen()
-    const qos = input.qos ?? 0
-    const packetId = qos > 0 ? this.#nextPacketId() : 0
+    const { qos = 0, retain = false, properties } = input
+    const topic = checkedTopic(input.topic)
     const payload = Buffer.from(input.payload ?? '')
-    const publication = new Publication(
-      checkedTopic(input.topic),
-      qos,
-      input.retain ?? false,
-      false,
-      packetId,
-      payload,
-      0,
-      payload.length,
-    )
-    publication.properties = input.properties
-    const acknowledged = qos > 0 ? this.#wait(packetId) : undefined
-    this.#connection.push(publication)
-    const codes = await acknowledged
-    const code = codes?.[0] ?? 0
+    const send = (packetId: number): void => {
+      const publication = new Publication(topic, qos, retain, false, packetId, payload, 0, payload.length)
+      publication.properties = properties
+      this.#connection.push(publication)
+    }
+    if (qos === 0) return send(0)
+    const [code = 0] = await this.#inWindow(send)
     if (isFailure(code))
       throw new StatemqError('SMQ_PUBLISH_REFUSED', `reason code ${code}`, { reasonCode: code as ReasonCode })
   }
@@ -195,7 +191,16 @@ export class LocalClient implements LocalPeer {
   }
 
   onMessage(message: Message, subscriptionIdentifiers: readonly number[]): void {
-    for (const identifier of subscriptionIdentifiers) this.#byIdentifier.get(identifier)?.subject.next(message)
+    let isOwn = false
+    for (const identifier of subscriptionIdentifiers) {
+      if (identifier > this.#firstIdentifier && identifier <= this.#lastIdentifier) isOwn = true
+      this.#byIdentifier.get(identifier)?.subject.next(message)
+    }
+    if (isOwn) return
+    // From a subscription of an earlier client of this session: its identifier says nothing here.
+    for (const [filter, { subject }] of this.#feeds) {
+      if (topicMatches(parseShared(filter)?.filter ?? filter, message.topic)) subject.next(message)
+    }
   }
 
   onAcknowledgement(type: AcknowledgementType, packetId: number, reasonCode: number): void {
@@ -203,7 +208,10 @@ export class LocalClient implements LocalPeer {
       this.#connection.push({ type: PacketType.Pubrel, packetId, reasonCode: ReasonCode.Success })
       return
     }
+    if (!this.#pending.has(packetId)) return
+    this.#underWay--
     this.onSubscribed(packetId, [reasonCode])
+    this.#sendWaiting()
   }
 
   onSubscribed(packetId: number, reasonCodes: readonly number[]): void {
@@ -219,6 +227,8 @@ export class LocalClient implements LocalPeer {
     this.#connack?.reject(error)
     for (const { reject } of this.#pending.values()) reject(error)
     this.#pending.clear()
+    for (const { reject } of this.#waiting.slice(this.#waitingAt)) reject(error)
+    this.#waiting = []
     for (const { subject } of this.#feeds.values()) subject.complete()
     this.#resolveClosed(reasonCode)
   }
@@ -264,7 +274,32 @@ export class LocalClient implements LocalPeer {
     return new Promise((resolve, reject) => this.#pending.set(packetId, { resolve, reject }))
   }
 
+  /** Sends a QoS 1 or 2 message as soon as the window has room, and waits for its answer. */
+  #inWindow(send: (packetId: number) => void): Promise<readonly number[]> {
+    return new Promise((resolve, reject) => {
+      const start = (): void => {
+        const packetId = this.#nextPacketId()
+        this.#pending.set(packetId, { resolve, reject })
+        send(packetId)
+      }
+      this.#waiting.push({ start, reject })
+      this.#sendWaiting()
+    })
+  }
+
+  #sendWaiting(): void {
+    while (this.#waitingAt < this.#waiting.length && this.#underWay < this.#window) {
+      this.#underWay++
+      this.#waiting[this.#waitingAt++]!.start()
+    }
+    if (this.#waitingAt < this.#waiting.length) return
+    this.#waiting = []
+    this.#waitingAt = 0
+  }
+
   #nextPacketId(): number {
+    if (this.#pending.size >= MAX_PACKET_ID)
+      throw new StatemqError('SMQ_CLIENT_REFUSED', 'every packet identifier is in use')
     do {
       this.#lastPacketId = (this.#lastPacketId % MAX_PACKET_ID) + 1
     } while (this.#pending.has(this.#lastPacketId))
@@ -278,6 +313,36 @@ export class LocalClient implements LocalPeer {
   #closedError(): StatemqError {
     const reasonCode = this.#closedWith
     return new StatemqError('SMQ_CLIENT_CLOSED', undefined, reasonCode === undefined ? {} : { reasonCode })
+  }
+}
+
+function connectPacketOf(options: ClientOptions): ConnectPacket {
+  const { will, password } = options
+  return {
+    type: PacketType.Connect,
+    protocolVersion: 5,
+    clientId: options.clientId ?? '',
+    cleanStart: options.cleanStart ?? true,
+    keepAliveSeconds: 0,
+    username: options.username,
+    password: password === undefined ? undefined : Buffer.from(password),
+    will: will && {
+      topic: checkedTopic(will.topic),
+      payload: Buffer.from(will.payload ?? ''),
+      qos: will.qos ?? 0,
+      retain: will.retain ?? false,
+      delaySeconds: will.delaySeconds ?? 0,
+      properties: will.properties ?? {},
+    },
+    sessionExpiryIntervalSeconds: options.sessionExpiryIntervalSeconds ?? 0,
+    receiveMaximum: options.receiveMaximum ?? 65_535,
+    maximumPacketSizeBytes: undefined,
+    topicAliasMaximum: 0,
+    requestResponseInformation: false,
+    requestProblemInformation: true,
+    userProperties: [],
+    authenticationMethod: undefined,
+    authenticationData: undefined,
   }
 }
 
