@@ -109,6 +109,35 @@ describe('MQTT.js publishing without waiting', () => {
   })
 })
 
+test('a subscriber that stops reading harms only itself, and goes on with what its queue kept', async () => {
+  const maxQueuedMessages = 50
+  const t = await startListeningBroker({ limits: { maxQueuedMessages } })
+  const to = ['-h', '127.0.0.1', '-p', `${t.ports.tcp}`]
+  const slow = new ExternalProcess('mosquitto_sub', [...to, '-i', 'slow', '-t', 'big', '-q', '1'])
+  await t.happened('subscription.added', 'slow')
+  const reader = await mqttJs.connect({ transport: 'tcp', port: t.ports.tcp, version: 5, clientId: 'reader' })
+  await reader.subscribe('big', 1)
+  slow.freeze()
+  const payloadOf = (index: number): string => `${index} ${'x'.repeat(100_000)}`
+  for (let index = 0; index < 200; index += 1) {
+    await t.broker.publish({ topic: 'big', payload: payloadOf(index), qos: 1 })
+    expect((await reader.message()).payload).toBe(payloadOf(index))
+  }
+  const session = t.broker.sessions.get('slow')
+  expect(session?.queuedMessages).toBe(maxQueuedMessages)
+  expect(session?.queuedBytes).toBeLessThanOrEqual(t.broker.limits.maxQueuedBytes)
+  const dropped = t.events.filter((event) => event.type === 'message.dropped')
+  const underWay = 200 - maxQueuedMessages - dropped.length
+  expect(dropped.every((event) => event.clientId === 'slow' && event.reason === 'queue-full')).toBe(true)
+  expect(underWay).toBe(session?.inflightMessages)
+  slow.thaw()
+  const indexes: number[] = []
+  while (indexes.at(-1) !== 199) indexes.push(Number((await slow.line()).split(' ', 1)[0]))
+  const all = Array.from({ length: 200 }, (_value, index) => index)
+  // What was under way first, then the newest: the default policy gives the oldest up.
+  expect(indexes).toEqual([...all.slice(0, underWay), ...all.slice(-maxQueuedMessages)])
+})
+
 describe('keep alive', () => {
   test('a client that pings stays', async () => {
     const t = await startListeningBroker()

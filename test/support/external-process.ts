@@ -88,6 +88,11 @@ export class ExternalProcess {
     this.#child.kill('SIGSTOP')
   }
 
+  /** Lets it go on. */
+  thaw(): void {
+    this.#child.kill('SIGCONT')
+  }
+
   describe(): string {
     return `${this.#command}\n${this.#ending ?? 'is running'}; its output:\n${this.#output || '(nothing)'}`
   }
