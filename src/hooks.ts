@@ -173,7 +173,7 @@ export interface Hooks {
     subscription: SubscriptionRequest,
     client: HookClient,
   ): Next | Deny | AllowSubscription | Promise<Next | Deny | AllowSubscription>
-  /** 5. A PUBLISH came in, or a will is due. */
+  /** 5. A PUBLISH came in; for a will: a CONNECT brings it, and again when it is due. */
   onPublish?(
     request: PublishRequest,
     client: HookClient,

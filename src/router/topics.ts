@@ -9,6 +9,7 @@ const PLUS = 0x2b
 const HASH = 0x23
 const DOLLAR = 0x24
 const SHARE_PREFIX = '$share/'
+const RESERVED_PREFIX = '$SYS'
 /** The length field of a UTF-8 string has two bytes (MQTT-4.7.3-3). */
 const MAX_STRING_BYTES = 65_535
 
@@ -81,6 +82,11 @@ export function parseShared(filter: string): { group: string; filter: string } |
   if (!filter.startsWith(SHARE_PREFIX)) return undefined
   const slash = filter.indexOf('/', SHARE_PREFIX.length)
   return { group: filter.slice(SHARE_PREFIX.length, slash), filter: filter.slice(slash + 1) }
+}
+
+/** Topics that only the broker itself publishes to (threat 79): `$SYS` and what begins with it. */
+export function isReservedTopic(topic: string): boolean {
+  return topic.charCodeAt(0) === DOLLAR && topic.startsWith(RESERVED_PREFIX)
 }
 
 /** Whether a valid filter can match more than one topic. */

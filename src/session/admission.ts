@@ -1,6 +1,7 @@
 import type { AdmissionOutcome } from '../../machines/session.machine.ts'
 import type { Deny, Grant, Next } from '../hooks.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import { isReservedTopic } from '../router/topics.ts'
 import { withTimeout } from './decide.ts'
 import type { Session } from './session.ts'
 import { decideWill } from './wills.ts'
@@ -42,6 +43,7 @@ export function admitAtOnce(session: Session): number | undefined {
   if (!request || policy.hooks.onRegister || (pendingWill && policy.hooks.onPublish)) return undefined
   if (core.registry.sessions.has(session.clientId)) return undefined
   if (pendingWill && (pendingWill.qos > core.features.maximumQoS || pendingWill.retain)) return undefined
+  if (pendingWill && isReservedTopic(pendingWill.topic)) return undefined
   const wanted = Math.min(request.sessionExpiryIntervalSeconds, policy.limits.maxSessionExpirySeconds)
   return wanted > 0 && core.registry.offline >= core.limits.maxOfflineSessions ? undefined : wanted
 }
@@ -74,6 +76,7 @@ async function refuseWill(session: Session, grant: Grant): Promise<Refusal | und
     return denied(ReasonCode.QoSNotSupported, 'the will wants a QoS that is not offered')
   if (will.retain && !features.retainAvailable)
     return denied(ReasonCode.RetainNotSupported, 'the will wants to be retained')
+  if (isReservedTopic(will.topic)) return denied(ReasonCode.NotAuthorized, 'the topic of the will is reserved')
   const verdict = await decideWill(session, grant, will)
   return verdict.type === 'deny' ? denied(verdict.reasonCode, verdict.reason) : undefined
 }

@@ -134,6 +134,7 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       const authenticationMethod = acting.context.connect?.authenticationMethod ?? ''
       const data = session.authenticatedReply
       session.authenticatedReply = undefined
+      if (acting.context.grant) session.will?.renew(acting.context.grant)
       session.connection?.send({
         type: 15,
         reasonCode: 0x00,
@@ -250,7 +251,9 @@ function willActions(core: SessionCore, wills: Wills, host: (acting: Acting) => 
   return {
     armWill: (acting: Acting) => {
       const session = host(acting)
-      if (session.pendingWill) session.will = wills.arm(session, session.pendingWill, acting.context)
+      const { pendingWill } = session
+      // One of an earlier connection may still be on its way: it is no longer this session's to release or cancel.
+      session.will = pendingWill && wills.arm(session, pendingWill, acting.context)
       session.pendingWill = undefined
     },
     releaseWill: (acting: Acting) => {

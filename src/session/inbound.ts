@@ -3,6 +3,7 @@ import type { AllowMessage, Deny, Next } from '../hooks.ts'
 import { PacketType, type AcknowledgementPacket, type InboundPacket, type Message } from '../messages.ts'
 import { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import { isReservedTopic } from '../router/topics.ts'
 import type { Connection } from './connection.ts'
 import { isPromise, withTimeout } from './decide.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -11,9 +12,6 @@ import { Subscriptions } from './subscriptions.ts'
 
 type DataPacket = Exclude<InboundPacket, { type: 1 | 14 | 15 }>
 type PublishVerdict = Next | Deny | AllowMessage
-
-/** Topics that only the broker itself publishes (threat 79). */
-const RESERVED_PREFIX = '$SYS'
 
 /**
  * The data packets of an online client. It answers each of them, and keeps their order: while a
@@ -73,7 +71,7 @@ export class Inbound {
     publication.publisher = session.clientId
     const expiry = publication.properties?.messageExpiryIntervalSeconds
     if (expiry !== undefined) publication.expiresAtMs = session.nowMs() + expiry * 1000
-    if (publication.topic.charCodeAt(0) === 0x24 && publication.topic.startsWith(RESERVED_PREFIX)) {
+    if (isReservedTopic(publication.topic)) {
       return this.#refuse(publication, ReasonCode.NotAuthorized, 'the topic is reserved')
     }
     const { onPublish } = session.policy.hooks

@@ -72,8 +72,7 @@ export class WillHost {
   readonly #core: SessionCore
   readonly #session: Session
   readonly #will: WillPacket
-  readonly #grant: Grant | undefined
-  readonly #client: HookClient
+  #client: HookClient
   #deadline: Deadline | undefined = undefined
 
   constructor(
@@ -88,7 +87,6 @@ export class WillHost {
     this.#session = session
     this.#will = will
     this.#client = client
-    this.#grant = client.grant
     this.actor = createActor(wills.machine, { input })
     this.actor.subscribe({
       next: (snapshot) => {
@@ -106,6 +104,11 @@ export class WillHost {
 
   get delaySeconds(): number {
     return this.#will.delaySeconds
+  }
+
+  /** The client has authenticated again: the will speaks for who the session is now (semantics 7.2). */
+  renew(grant: Grant): void {
+    this.#client = { ...this.#client, grant }
   }
 
   /** The connection ended; the session goes on until `sessionEndsAtMs`. MQTT-3.1.2-8 */
@@ -136,7 +139,7 @@ export class WillHost {
   /** Authorises the will against who the session is, then publishes it. */
   async fire(): Promise<FireOutcome> {
     await this.#turn()
-    const verdict = await decideWill(this.#session, this.#grant, this.#will, this.#client)
+    const verdict = await decideWill(this.#session, this.#client.grant, this.#will, this.#client)
     if (verdict.type === 'deny') return { type: 'withheld', reason: verdict.reason }
     await this.#core.router.publish(willPublication(this.#core, this.#client.clientId, this.#will, verdict))
     return { type: 'published' }
@@ -185,7 +188,9 @@ export async function decideWill(
   const asked = client ?? { ...session.hookClient, grant }
   try {
     const decision = Promise.resolve(onPublish({ message, will: true }, asked))
-    return await withTimeout(core.clock, policy.limits.decisionTimeoutMs, 'onPublish', decision)
+    const verdict = await withTimeout(core.clock, policy.limits.decisionTimeoutMs, 'onPublish', decision)
+    if (verdict?.type === 'next' || verdict?.type === 'allow' || verdict?.type === 'deny') return verdict
+    throw new TypeError('onPublish gave no verdict')
   } catch (error) {
     core.events.emit({ type: 'hook.failed', hook: 'onPublish', clientId: session.clientId, error })
     return { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'the decision failed' }
