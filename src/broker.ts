@@ -169,6 +169,7 @@ class Engine implements Broker {
       },
       limits,
       wills: new RateLimit(this.#clock, limits.maxWillsPerSecond, limits.maxWillsPerSecond),
+      decidesAtOnce: true,
       machine: sessionMachine,
     }
   }
@@ -198,11 +199,35 @@ class Engine implements Broker {
     let listener: Listener | undefined = undefined
     const opened = await openListener(options, context)
     listener = opened
+    if (this.state === 'draining' || this.state === 'stopped') {
+      await opened.close()
+      throw new StatemqError('SMQ_BROKER_CLOSED')
+    }
     this.#listeners.add(opened)
     this.#actor.send({ type: 'broker.ready' })
     this.#logger.info({ listener: opened.name, transport: opened.transport, address: opened.address }, 'listening')
     this.#events.emit({ type: 'listener.opened', listener: opened.name, transport: opened.transport })
-    return opened
+    return this.#closing(opened)
+  }
+
+  /** The listener for its embedder: closing it is an event, and the broker forgets it. */
+  #closing(opened: Listener): Listener {
+    return {
+      name: opened.name,
+      transport: opened.transport,
+      address: opened.address,
+      get connections() {
+        return opened.connections
+      },
+      close: () => this.#closeListener(opened),
+    }
+  }
+
+  #closeListener(opened: Listener): Promise<void> {
+    if (this.#listeners.delete(opened)) {
+      this.#events.emit({ type: 'listener.closed', listener: opened.name, transport: opened.transport })
+    }
+    return opened.close()
   }
 
   attach(stream: Duplex, info: Partial<ConnectionInfo> = {}): void {
@@ -311,10 +336,7 @@ class Engine implements Broker {
 
   async #drain({ drainTimeoutMs }: DrainInput): Promise<void> {
     const { registry, deadlines, keepalive } = this.#core
-    for (const listener of this.#listeners) {
-      this.#events.emit({ type: 'listener.closed', listener: listener.name, transport: listener.transport })
-    }
-    const closed = Promise.all([...this.#listeners].map((listener) => listener.close()))
+    const closed = Promise.all([...this.#listeners].map((listener) => this.#closeListener(listener)))
     let count = 0
     for (const session of [...registry.hosts.values()]) {
       session.send({ type: 'broker.drain' })

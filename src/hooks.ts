@@ -1,7 +1,6 @@
 import type {
   ConnectionInfo,
   Message,
-  MessageInput,
   MessageProperties,
   ProtocolVersion,
   QoS,
@@ -183,6 +182,3 @@ export interface Hooks {
   /** 7. One filter of an UNSUBSCRIBE, before it is removed. It can't be refused. */
   onUnsubscribe?(filter: string, client: HookClient): void
 }
-
-/** A message given to `broker.publish`, as hooks and events name it. */
-export type { MessageInput }

@@ -48,6 +48,8 @@ export class Publication {
   publisher: string
   /** Encodings already made, most recent first. */
   image: PublicationImage | undefined
+  /** It keeps no more memory than it needs; see `detach`. */
+  isDetached: boolean
   /** How many sessions it was given to: set by the router. */
   reached: number
   /** Whether somebody in this process subscribed to it without being a session: set by the router. */
@@ -77,6 +79,7 @@ export class Publication {
     this.expiresAtMs = Infinity
     this.publisher = ''
     this.image = undefined
+    this.isDetached = false
     this.reached = 0
     this.observed = false
   }
@@ -133,15 +136,29 @@ export class Publication {
    */
   detach(): void {
     // Pieces of a large payload fill their chunks, and `sizeBytes` counts those.
-    if (this.rest !== undefined) return
-    const length = this.payloadEnd - this.payloadStart
-    if (this.bytes.buffer.byteLength <= length * 2 + 512) return
-    const own = Buffer.allocUnsafeSlow(length)
-    this.bytes.copy(own, 0, this.payloadStart, this.payloadEnd)
+    if (this.isDetached || this.rest !== undefined) return
+    const { bytes, image } = this
+    if (bytes.buffer.byteLength <= (this.payloadEnd - this.payloadStart) * 2 + 512) return
+    this.isDetached = true
+    // With the packet as it came, so that it need not be encoded again for those who wait.
+    const isWhole = image !== undefined && image.bytes === bytes && image.end === this.payloadEnd
+    const from = isWhole ? image.start : this.payloadStart
+    // Memory of its own, not a part of Node's pool: that would pin its neighbours' 64 KiB.
+    const own = Buffer.allocUnsafeSlow(this.payloadEnd - from)
+    bytes.copy(own, 0, from, this.payloadEnd)
     this.bytes = own
-    this.payloadStart = 0
-    this.payloadEnd = length
-    this.image = undefined
+    this.payloadStart -= from
+    this.payloadEnd -= from
+    this.image = isWhole
+      ? {
+          key: image.key,
+          bytes: own,
+          start: 0,
+          end: own.length,
+          idOffset: image.idOffset < 0 ? -1 : image.idOffset - from,
+          next: undefined,
+        }
+      : undefined
     if (this.propertyBytes) this.propertyBytes = Buffer.from(this.propertyBytes)
   }
 }

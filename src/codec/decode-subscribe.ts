@@ -69,7 +69,11 @@ function readRequestHead(
 }
 
 function checkOptions(options: number, version: ProtocolVersion, cursor: Cursor, filterStart: number): void {
-  if ((options & 0x03) === 3) malformed('a subscription asks for QoS 3')
+  if ((options & 0x03) === 3) {
+    // MQTT 5 section 3.8.3.1 calls it a protocol error, MQTT-3.8.3-4 of 3.1.1 malformed.
+    if (version === 5) violation('a subscription asks for QoS 3')
+    malformed('a subscription asks for QoS 3')
+  }
   // MQTT-3.8.3-5, and MQTT-3.8.3-4 of 3.1.1
   if (options & (version === 5 ? 0xc0 : 0xfc)) malformed('reserved bits of the subscription options are set')
   if (((options >> retainHandlingShift) & 3) === 3) violation('the retain handling of a subscription is 3')

@@ -4,7 +4,7 @@ import type { BrokerEvent, BrokerEventInput, EventSink } from '../events.ts'
 import type { Clock, Logger } from '../options.ts'
 import { GuardedObservable } from './guarded.ts'
 
-/** Events that wait for observers; beyond, the oldest are given up. */
+/** Events that wait for observers; beyond, new ones are given up, and the log says so. */
 const MAX_QUEUED_EVENTS = 100_000
 
 /**

@@ -6,6 +6,8 @@ import { LevelTrie, ROOT } from './level-trie.ts'
 const VISITS_PER_MESSAGE = 16
 /** Places that a store which is full looks at for expired messages before it refuses another one. */
 const SWEEP_VISITS = 64
+/** Places that are looked at for expired messages with every message that is stored. */
+const SWEEP_VISITS_PER_SET = 4
 
 /**
  * The retained messages, one per topic (MQTT 5 section 3.3.1.3), in a {@link LevelTrie}. An expired
@@ -23,6 +25,9 @@ export class RetainedStore {
   #count = 0
   #bytes = 0
   #sweep: RetainedCursor | undefined
+  #sweeping = false
+  /** Whether there ever was a message that expires. */
+  #expires = false
 
   constructor(limits: Pick<Limits, 'maxRetainedMessages' | 'maxRetainedBytes'>, clock: Pick<Clock, 'nowMs'>) {
     this.#limits = limits
@@ -58,6 +63,9 @@ export class RetainedStore {
       if (!this.#hasRoom(topic, size)) return 'full'
     }
     publication.detach()
+    if (publication.expiresAtMs !== Infinity) this.#expires = true
+    // A few places with every message: what has expired goes although nobody asks for it.
+    if (this.#expires) this.sweep(SWEEP_VISITS_PER_SET)
     const node = this.#trie.ensure(topic, topic.length)
     let id = this.#trie.valueOf(node, false)
     if (id === 0) {
@@ -99,8 +107,19 @@ export class RetainedStore {
    * expired messages there. Call it now and then so that what nobody asks for goes as well.
    */
   sweep(maxVisits: number): void {
-    this.#sweep ??= this.match('#')
-    if (this.#sweep.visit(maxVisits)) this.#sweep = undefined
+    const cursor = (this.#sweep ??= this.match('#'))
+    this.#sweeping = true
+    const ended = cursor.visit(maxVisits)
+    this.#sweeping = false
+    if (ended) this.#sweep = undefined
+    this.#rest()
+  }
+
+  /** An empty store keeps nothing, not even the place where the sweep stopped. */
+  #rest(): void {
+    if (this.#count > 0 || this.#sweeping) return
+    this.#sweep?.close()
+    this.#sweep = undefined
   }
 
   #messageAt(node: number): Publication | undefined {
@@ -135,6 +154,7 @@ export class RetainedStore {
     this.#messages[id] = undefined
     this.#sizes[id] = 0
     this.#freeIds.push(id)
+    this.#rest()
   }
 }
 

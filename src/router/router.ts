@@ -48,7 +48,8 @@ export class Router {
   #routing = false
   /** The part of a fan-out that is left for the next turns. */
   #rest: { matched: Matched; at: number; done: (() => void) | undefined } | undefined = undefined
-  #spentThisTurn = 0
+  /** Deliveries since the last slice: when they reach a turn's worth, the next message waits for the next turn. */
+  #spentDeliveries = 0
   #turnScheduled = false
 
   constructor(options: RouterOptions) {
@@ -72,7 +73,10 @@ export class Router {
    * how many. A promise: it waits behind others or goes to very many; it resolves when it is done.
    */
   publish(publication: Publication): Promise<void> | undefined {
-    if (this.#routing || this.#rest !== undefined || this.#backlog.length > 0) {
+    const isSpent = this.#spentDeliveries >= this.#options.limits.maxDeliveriesPerTurn
+    if (isSpent || this.#routing || this.#rest !== undefined || this.#backlog.length > 0) {
+      // One client's packets may have come in a single chunk: no budget of one message holds those back (threat 49).
+      if (isSpent) this.#schedule()
       return new Promise((resolve) => {
         this.#backlog.push({ publication, done: resolve })
       })
@@ -152,6 +156,7 @@ export class Router {
     try {
       if (publication.retain) this.#retain(publication)
       this.#fanout.next(publication)
+      this.#spentDeliveries += 1 + publication.reached
     } finally {
       this.#routing = false
     }
@@ -200,7 +205,7 @@ export class Router {
   #turn(): void {
     this.#turnScheduled = false
     const { maxDeliveriesPerTurn } = this.#options.limits
-    this.#spentThisTurn = 0
+    this.#spentDeliveries = 0
     if (this.#rest) {
       const rest = this.#rest
       this.#routing = true
@@ -210,12 +215,11 @@ export class Router {
       this.#rest = undefined
       this.#report(rest.matched.publication)
       rest.done?.()
-      this.#spentThisTurn = maxDeliveriesPerTurn / 2
+      this.#spentDeliveries = maxDeliveriesPerTurn / 2
     }
-    while (this.#backlog.length > 0 && this.#rest === undefined && this.#spentThisTurn < maxDeliveriesPerTurn) {
+    while (this.#backlog.length > 0 && this.#rest === undefined && this.#spentDeliveries < maxDeliveriesPerTurn) {
       const { publication, done } = this.#backlog.shift()!
       this.#route(publication)
-      this.#spentThisTurn += 1 + publication.reached
       if (this.#rest) (this.#rest as { done: (() => void) | undefined }).done = done
       else done()
     }

@@ -28,7 +28,9 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   if (incumbent) {
     const refusal = await refuseTakeover(session, incumbent, grant)
     if (refusal) return refusal
-  } else if (wanted > 0 && core.registry.offline >= core.limits.maxOfflineSessions) {
+  }
+  // Who has a place keeps it; one that came first without a wish to stay has none (threat 52).
+  if (wanted > 0 && !incumbent?.isPersistent && core.registry.offline >= core.limits.maxOfflineSessions) {
     return denied(ReasonCode.QuotaExceeded, 'too many sessions are kept')
   }
   return { type: 'admitted', incumbent: incumbent?.id, sessionExpiryIntervalSeconds: wanted }

@@ -90,8 +90,10 @@ export function beginConnect(session: Session, packet: ConnectPacket): void {
   session.pendingWill = packet.will
   session.connectPacket = { ...packet, clientId, password: undefined, authenticationData: undefined, will: undefined }
   session.request = connectRequest(session, packet)
-  session.exchange.decision = decide(session, session.exchange, session.request)
-  session.immediate = decidedAtOnce(session)
+  if (session.core.decidesAtOnce) {
+    session.exchange.decision = decide(session, session.exchange, session.request)
+    session.immediate = decidedAtOnce(session)
+  }
   session.send({ type: 'packet.connect', connect: session.request, will: packet.will && willSummaryOf(packet.will) })
   // With a method the client may answer with AUTH; otherwise whatever follows waits for CONNACK.
   if (session.state === 'authenticating' && packet.authenticationMethod === undefined)

@@ -41,6 +41,8 @@ export interface SessionCore {
   /** The broker's own limits: quotas over all sessions. */
   readonly limits: Limits
   readonly wills: RateLimit
+  /** Authentication and admission are the broker's own, not an embedder's actors. */
+  decidesAtOnce: boolean
   /** The session machine with its implementations: set once the host exists. */
   machine: SessionMachine
 }

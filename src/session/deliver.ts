@@ -17,8 +17,13 @@ export function deliverSafely(events: EventSink, logger: Logger): Deliver {
           { ...toMessage(publication), qos, retain },
           subscriber.hookClient,
         )
-        if (verdict.type === 'deny') return subscriber.dropped(publication, qos, 'denied')
-        if (verdict.type === 'allow') given = changed(publication, verdict)
+        if (verdict?.type === 'deny') return subscriber.dropped(publication, qos, 'denied')
+        if (verdict?.type === 'allow') given = changed(publication, verdict)
+        // A promise, for one: a delivery does not wait, and what was not decided is not allowed.
+        else if (verdict?.type !== 'next') {
+          subscriber.dropped(publication, qos, 'denied')
+          throw new TypeError('onDeliver gave no verdict')
+        }
       }
       subscriber.deliver(given, qos, retain, subscriptionIdentifiers, group)
     } catch (error) {

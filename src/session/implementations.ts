@@ -37,6 +37,8 @@ export function implement(machine: SessionMachine, core: SessionCore, wills: Wil
     actions: keepForeign(ours.actions, own.actions, bare.actions),
     guards: keepForeign(ours.guards, own.guards, bare.guards),
   }
+  // Whoever decides in our place is asked about every client, also where we would know at once.
+  core.decidesAtOnce = 'authenticate' in kept.actors && 'admit' in kept.actors
   return machine.provide(kept as Parameters<SessionMachine['provide']>[0])
 }
 

@@ -19,17 +19,22 @@ type PublishVerdict = Next | Deny | AllowMessage
  */
 export class Inbound {
   readonly #session: Session
-  readonly #rate: RateLimit | undefined
+  #rate: RateLimit | undefined
   /** QoS 2 identifiers that were received and not released yet (MQTT-4.3.3-10). */
   #unreleased: Set<number> | undefined = undefined
 
   constructor(session: Session) {
     this.#session = session
-    const { maxMessagesPerSecond, messageBurst } = session.policy.limits
+    this.limit()
+  }
+
+  /** Takes the limits of the listener that the client came through. */
+  limit(): void {
+    const { maxMessagesPerSecond, messageBurst } = this.#session.policy.limits
     this.#rate =
       maxMessagesPerSecond === Infinity
         ? undefined
-        : new RateLimit(session.core.clock, maxMessagesPerSecond, messageBurst)
+        : new RateLimit(this.#session.core.clock, maxMessagesPerSecond, messageBurst)
   }
 
   handle(packet: DataPacket): void {

@@ -52,6 +52,10 @@ export class Outbound {
     this.#outbox = new BoundedOutbox(limits.maxQueuedMessages, limits.maxQueuedBytes, policy)
   }
 
+  limit({ maxQueuedMessages, maxQueuedBytes }: OutboundLimits): void {
+    this.#outbox.limit(maxQueuedMessages, maxQueuedBytes)
+  }
+
   get load(): number {
     return this.#inflight.size + this.#outbox.size
   }
@@ -104,6 +108,7 @@ export class Outbound {
   }
 
   #enqueue(delivery: Delivery): void {
+    if (this.#host.connection === undefined) delivery.publication.detach()
     const dropped = this.#outbox.push(delivery)
     if (dropped === undefined) {
       this.#host.dropped(delivery.publication, delivery.qos, 'queue-full')
@@ -271,6 +276,7 @@ export class Outbound {
     this.#giveBack(this.#outbox.extract((delivery) => delivery.group !== undefined))
     // A message kept over the connection must not pin the chunk that it came in.
     for (const entry of this.#inflight.inOrder()) entry.publication?.detach()
+    this.#outbox.detach()
   }
 
   /** A member leaves its group: what waits goes to the others. */

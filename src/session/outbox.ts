@@ -12,6 +12,8 @@ export interface Delivery {
   readonly group: DeliveryGroup | undefined
   /** What it was counted with when it was put into an outbox: encoding a message may make it larger meanwhile. */
   countedBytes?: number
+  /** Bytes of the chunk that it keeps, if it is the first one of that chunk. */
+  pinnedBytes?: number
 }
 
 /** First in, first out; what was taken from the front is cut off when it makes up half. */
@@ -45,6 +47,10 @@ class Fifo {
     return delivery
   }
 
+  forEach(visit: (delivery: Delivery) => void): void {
+    for (let i = this.#head; i < this.#items.length; i++) visit(this.#items[i]!)
+  }
+
   /** Takes out all that match, in order. */
   extract(matches: (delivery: Delivery) => boolean): Delivery[] {
     const out: Delivery[] = []
@@ -67,17 +73,25 @@ class Fifo {
  * the window; each line keeps its order (MQTT-4.6.0-6).
  */
 export class BoundedOutbox {
-  readonly #maxMessages: number
-  readonly #maxBytes: number
+  #maxMessages: number
+  #maxBytes: number
   readonly #policy: OverflowPolicy
   readonly #atMostOnce = new Fifo()
   readonly #acknowledged = new Fifo()
   #bytes = 0
+  #pinnedBytes = 0
+  #lastChunk: ArrayBufferLike | undefined = undefined
 
   constructor(maxMessages: number, maxBytes: number, policy: OverflowPolicy) {
     this.#maxMessages = maxMessages
     this.#maxBytes = maxBytes
     this.#policy = policy
+  }
+
+  /** The session came back through a listener with limits of its own; what waits already stays. */
+  limit(maxMessages: number, maxBytes: number): void {
+    this.#maxMessages = maxMessages
+    this.#maxBytes = maxBytes
   }
 
   get size(): number {
@@ -124,14 +138,20 @@ export class BoundedOutbox {
 
   shift(qos: QoS): Delivery | undefined {
     const delivery = (qos === 0 ? this.#atMostOnce : this.#acknowledged).shift()
-    if (delivery) this.#bytes -= delivery.countedBytes ?? 0
+    if (delivery) this.#forget(delivery)
     return delivery
   }
 
   extract(matches: (delivery: Delivery) => boolean): Delivery[] {
     const out = [...this.#atMostOnce.extract(matches), ...this.#acknowledged.extract(matches)]
-    for (const delivery of out) this.#bytes -= delivery.countedBytes ?? 0
+    for (const delivery of out) this.#forget(delivery)
     return out
+  }
+
+  /** What waits from now on waits for long: it must not keep the chunks of the connections that it came from. */
+  detach(): void {
+    this.#atMostOnce.forEach((delivery) => delivery.publication.detach())
+    this.#acknowledged.forEach((delivery) => delivery.publication.detach())
   }
 
   #fits(bytes: number): boolean {
@@ -139,13 +159,36 @@ export class BoundedOutbox {
   }
 
   #add(delivery: Delivery, bytes: number): void {
-    // What waits must not pin the chunk that it came in.
-    delivery.publication.detach()
     this.#bytes += bytes
     delivery.countedBytes = bytes
+    this.#pin(delivery)
     if (delivery.qos === 0) this.#atMostOnce.push(delivery)
     else this.#acknowledged.push(delivery)
   }
+
+  /**
+   * A message that only waits for the window stays in the chunk that it came in, with the packet that
+   * can be sent as it is. Where that would pin much more than waits, it gets memory of its own.
+   */
+  #pin(delivery: Delivery): void {
+    const { publication } = delivery
+    const chunk = publication.bytes.buffer
+    if (chunk === this.#lastChunk) return
+    if (this.#pinnedBytes + chunk.byteLength > PINNED_BYTES + PINNED_FACTOR * this.#bytes) return publication.detach()
+    this.#lastChunk = chunk
+    this.#pinnedBytes += chunk.byteLength
+    delivery.pinnedBytes = chunk.byteLength
+  }
+
+  #forget(delivery: Delivery): void {
+    this.#bytes -= delivery.countedBytes ?? 0
+    this.#pinnedBytes -= delivery.pinnedBytes ?? 0
+    if (this.size === 0) this.#lastChunk = undefined
+  }
 }
+
+/** Bytes of chunks that a short wait may pin, beyond a multiple of what waits. */
+const PINNED_BYTES = 32_768
+const PINNED_FACTOR = 4
 
 const NOTHING: readonly Delivery[] = []

@@ -193,6 +193,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     newcomer.pendingWill = undefined
     this.connection = connection
     this.request = newcomer.request
+    this.inbound?.limit()
+    this.outbound?.limit(this.policy.limits)
     if (connection) this.openConnection()
   }
 
@@ -289,10 +291,13 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.state = 'expired'
   }
 
-  /** The will is published, withheld or cancelled: the chart forgets it. */
+  /** The will is published, withheld or cancelled: the chart of a session that still speaks of it forgets it. */
   willSettled(): void {
     this.will = undefined
-    if (this.state === 'online' || this.state === 'offline') this.send({ type: 'will.settled' })
+    // Behind the transition under way, which may be what cancelled it, and whose cause it is not.
+    queueMicrotask(() => {
+      if (this.state === 'offline' && this.will === undefined) this.send({ type: 'will.settled' })
+    })
   }
 
   // --- messages to the client ---------------------------------------------------------------

@@ -1,5 +1,12 @@
 import type { AllowSubscription, Deny, Next } from '../hooks.ts'
-import { PacketType, type SubscribePacket, type SubscriptionRequest, type UnsubscribePacket } from '../messages.ts'
+import {
+  PacketType,
+  type SubscribePacket,
+  type SubscriptionRequest,
+  type UnsubscribePacket,
+  type SubackPacket,
+  type UnsubackPacket,
+} from '../messages.ts'
 import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { Subscription } from '../router/subscription-index.ts'
@@ -143,7 +150,7 @@ export class Subscriptions {
     // SUBACK has one reason string for all of its filters: the first refusal's.
     const reasonString = granted.find((one) => one.reason)?.reason
     // MQTT-3.8.4-6; the answer goes first, then what it lets through.
-    session.connection?.send({
+    this.#reply({
       type: PacketType.Suback,
       packetId: packet.packetId,
       reasonCodes,
@@ -171,7 +178,14 @@ export class Subscriptions {
       this.#remove(filter, subscription)
       return ReasonCode.Success
     })
-    session.connection?.send({ type: PacketType.Unsuback, packetId: packet.packetId, reasonCodes })
+    this.#reply({ type: PacketType.Unsuback, packetId: packet.packetId, reasonCodes })
+  }
+
+  /** An answer larger than the client takes (MQTT-3.1.2-24) would leave it waiting for ever: its connection ends. */
+  #reply(packet: SubackPacket | UnsubackPacket): void {
+    const { connection } = this.#session
+    if (!connection || connection.send(packet)) return
+    this.#session.refusePacket(ReasonCode.PacketTooLarge, 'the answer is larger than the client takes')
   }
 
   /** The session ends. */
