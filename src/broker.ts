@@ -38,7 +38,8 @@ import { withTimeout } from './session/decide.ts'
 import { deliverSafely } from './session/deliver.ts'
 import { implement } from './session/implementations.ts'
 import { Keepalive } from './session/keepalive.ts'
-import { checkedTopic, LocalClient, type ClientOptions } from './session/local-client.ts'
+import { LocalClient, type ClientOptions } from './session/local-client.ts'
+import { checkedPayload } from './session/message-check.ts'
 import { RateLimit } from './session/rate-limit.ts'
 import { Registry } from './session/registry.ts'
 import { Session } from './session/session.ts'
@@ -76,7 +77,10 @@ export interface Broker {
   attach(stream: Duplex, info?: Partial<ConnectionInfo>): void
   /** Live messages of a filter, every one of them once, at the end of the turn they came in. Throws SMQ_FILTER_INVALID. */
   messages(filter: string): Observable<Message>
-  /** Publishes as the broker itself; resolves with how many sessions it was given to. Rejects with SMQ_TOPIC_INVALID. */
+  /**
+   * Publishes as the broker itself; resolves with how many sessions it was given to. Rejects with
+   * SMQ_TOPIC_INVALID, SMQ_MESSAGE_INVALID or SMQ_BROKER_CLOSED.
+   */
   publish(message: MessageInput): Promise<number>
   /** Connects a client inside this process. Rejects with SMQ_CLIENT_REFUSED. */
   client(options?: ClientOptions): Promise<LocalClient>
@@ -291,20 +295,11 @@ class Engine implements Broker {
 
   async publish(message: MessageInput): Promise<number> {
     this.#assertOpen()
-    const payload = Buffer.from(message.payload ?? '')
-    const qos = message.qos ?? 0
-    const publication = new Publication(
-      checkedTopic(message.topic),
-      qos,
-      message.retain ?? false,
-      false,
-      0,
-      payload,
-      0,
-      payload.length,
-    )
-    publication.properties = message.properties
-    const expiry = message.properties?.messageExpiryIntervalSeconds
+    const { topic, qos = 0, retain = false, properties } = message
+    const payload = checkedPayload(message, this.limits)
+    const publication = new Publication(topic, qos, retain, false, 0, payload, 0, payload.length)
+    publication.properties = properties
+    const expiry = properties?.messageExpiryIntervalSeconds
     if (expiry !== undefined) publication.expiresAtMs = this.#clock.nowMs() + expiry * 1000
     await this.#core.router.publish(publication)
     return publication.reached
@@ -320,7 +315,7 @@ class Engine implements Broker {
       proxyAddress: undefined,
       tls: undefined,
     }
-    const client = new LocalClient({ listener: 'in-process', transport: 'memory', ...none }, this.#guard)
+    const client = new LocalClient({ listener: 'in-process', transport: 'memory', ...none }, this.#guard, this.limits)
     this.#open(client.connection, this.#policy({}), false)
     await client.connect(options.clientId === undefined ? { ...options, clientId: `local-${randomUUID()}` } : options)
     return client

@@ -6,6 +6,7 @@ import { ReasonCode } from '../reason-codes.ts'
 import { isReservedTopic } from '../router/topics.ts'
 import type { Connection } from './connection.ts'
 import { isPromise, withTimeout } from './decide.ts'
+import { checkChanges } from './message-check.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { Session } from './session.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -158,10 +159,20 @@ export class Inbound {
       case 'deny':
         return this.#refuse(publication, verdict.reasonCode, verdict.reason)
       case 'allow':
-        return this.#route(changed(publication, verdict))
+        return this.#routeChanged(publication, verdict)
       default:
         return this.#refuseFailed(publication, new TypeError('onPublish gave no verdict'))
     }
+  }
+
+  #routeChanged(publication: Publication, verdict: AllowMessage): void {
+    let given: Publication
+    try {
+      given = changed(publication, verdict)
+    } catch (error) {
+      return this.#refuseFailed(publication, error)
+    }
+    this.#route(given)
   }
 
   /**
@@ -236,10 +247,11 @@ export function toMessage(publication: Publication): Message {
   return { topic, payload, qos, retain, properties: properties ?? {}, publisher }
 }
 
-/** The message with what a hook replaced. Identifier and QoS stay: they belong to the packet. */
+/** The message with what a hook replaced, if it can be sent. Identifier and QoS stay: they belong to the packet. */
 export function changed(publication: Publication, changes: AllowMessage): Publication {
   if (changes.topic === undefined && changes.payload === undefined && changes.properties === undefined)
     return publication
+  checkChanges(changes)
   const payload = changes.payload ? Buffer.from(changes.payload) : publication.payload
   const { qos, retain, dup, packetId } = publication
   const copy = new Publication(

@@ -13,9 +13,10 @@ import {
 } from '../messages.ts'
 import { Publication } from '../publication.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
-import { isTopicFilter, isTopicName, parseShared, topicMatches } from '../router/topics.ts'
+import { isTopicFilter, parseShared, topicMatches } from '../router/topics.ts'
 import type { AcknowledgementType, Connection } from './connection.ts'
 import { LocalConnection, type LocalPeer } from './local-connection.ts'
+import { checkedPayload, type MessageLimits } from './message-check.ts'
 
 /** What `broker.client` takes. */
 export interface ClientOptions {
@@ -96,10 +97,12 @@ export class LocalClient implements LocalPeer {
   readonly closed: Promise<ReasonCode | undefined>
 
   readonly #guard: <T>(observable: Observable<T>) => Observable<T>
+  readonly #limits: MessageLimits
 
   /** `guard` keeps what a consumer throws from reaching the broker. */
-  constructor(info: ConnectionInfo, guard: <T>(observable: Observable<T>) => Observable<T>) {
+  constructor(info: ConnectionInfo, guard: <T>(observable: Observable<T>) => Observable<T>, limits: MessageLimits) {
     this.#guard = guard
+    this.#limits = limits
     this.#connection = new LocalConnection(info, this)
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
@@ -111,11 +114,11 @@ export class LocalClient implements LocalPeer {
     return this.#connection
   }
 
-  /** Sends CONNECT; rejects with SMQ_CLIENT_REFUSED, or with SMQ_TOPIC_INVALID for a will. */
+  /** Sends CONNECT; rejects with SMQ_CLIENT_REFUSED, or with SMQ_TOPIC_INVALID or SMQ_MESSAGE_INVALID for its will. */
   async connect(options: ClientOptions): Promise<void> {
     let packet: ConnectPacket
     try {
-      packet = connectPacketOf(options)
+      packet = connectPacketOf(options, this.#limits)
     } catch (error) {
       this.abort()
       throw error
@@ -150,14 +153,14 @@ export class LocalClient implements LocalPeer {
   }
 
   /**
-   * Resolves when the broker has accepted the message (QoS 1, 2) or taken it (QoS 0); rejects with SMQ_PUBLISH_REFUSED.
+   * Resolves when the broker has accepted the message (QoS 1, 2) or taken it (QoS 0); rejects with SMQ_PUBLISH_REFUSED,
+   * SMQ_TOPIC_INVALID, SMQ_MESSAGE_INVALID or SMQ_CLIENT_CLOSED.
    * More QoS 1 and 2 messages than the broker takes at once wait their turn, in order.
    */
   async publish(input: MessageInput): Promise<void> {
     this.#assertOpen()
-    const { qos = 0, retain = false, properties } = input
-    const topic = checkedTopic(input.topic)
-    const payload = Buffer.from(input.payload ?? '')
+    const { topic, qos = 0, retain = false, properties } = input
+    const payload = checkedPayload(input, this.#limits)
     const send = (packetId: number): void => {
       const publication = new Publication(topic, qos, retain, false, packetId, payload, 0, payload.length)
       publication.properties = properties
@@ -316,7 +319,7 @@ export class LocalClient implements LocalPeer {
   }
 }
 
-function connectPacketOf(options: ClientOptions): ConnectPacket {
+function connectPacketOf(options: ClientOptions, limits: MessageLimits): ConnectPacket {
   const { will, password } = options
   return {
     type: PacketType.Connect,
@@ -327,8 +330,8 @@ function connectPacketOf(options: ClientOptions): ConnectPacket {
     username: options.username,
     password: password === undefined ? undefined : Buffer.from(password),
     will: will && {
-      topic: checkedTopic(will.topic),
-      payload: Buffer.from(will.payload ?? ''),
+      topic: will.topic,
+      payload: checkedPayload(will, limits),
       qos: will.qos ?? 0,
       retain: will.retain ?? false,
       delaySeconds: will.delaySeconds ?? 0,
@@ -344,10 +347,4 @@ function connectPacketOf(options: ClientOptions): ConnectPacket {
     authenticationMethod: undefined,
     authenticationData: undefined,
   }
-}
-
-/** The topic, or SMQ_TOPIC_INVALID. */
-export function checkedTopic(topic: string): string {
-  if (!isTopicName(topic, Infinity)) throw new StatemqError('SMQ_TOPIC_INVALID', JSON.stringify(topic).slice(0, 100))
-  return topic
 }

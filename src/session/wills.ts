@@ -10,6 +10,7 @@ import { ReasonCode } from '../reason-codes.ts'
 import type { SessionCore } from './core.ts'
 import type { Deadline } from './deadlines.ts'
 import { withTimeout } from './decide.ts'
+import { checkChanges } from './message-check.ts'
 import { hookClientOf, type Session } from './session.ts'
 
 /**
@@ -189,6 +190,7 @@ export async function decideWill(
   try {
     const decision = Promise.resolve(onPublish({ message, will: true }, asked))
     const verdict = await withTimeout(core.clock, policy.limits.decisionTimeoutMs, 'onPublish', decision)
+    if (verdict?.type === 'allow') checkChanges(verdict)
     if (verdict?.type === 'next' || verdict?.type === 'allow' || verdict?.type === 'deny') return verdict
     throw new TypeError('onPublish gave no verdict')
   } catch (error) {

@@ -17,7 +17,9 @@ function held() {
 /** All payloads that a subscriber of `#` has been given by now. */
 async function payloadsOf(watcher: { drain(): Promise<{ type: string }[]> }): Promise<string[]> {
   const packets = await watcher.drain()
-  return packets.map((packet) => (packet.type === 'publish' ? String((packet as unknown as { payload: string }).payload) : packet.type))
+  return packets.map((packet) =>
+    packet.type === 'publish' ? String((packet as unknown as { payload: string }).payload) : packet.type,
+  )
 }
 
 describe('the connection is another one when the verdict comes', () => {

@@ -12,7 +12,9 @@ describe('a will to a topic that only the broker publishes to', () => {
   ])('is refused at CONNECT, %s', async (_, hooks) => {
     const t = startBroker({ hooks })
     const client = t.attach()
-    await expect(client.connect({ will: { topic: '$SYS/broker/version', payload: 'x' } })).rejects.toThrow()
+    await expect(client.connect({ will: { topic: '$SYS/broker/version', payload: 'x' } })).rejects.toThrow(
+      'expected connack',
+    )
     expect(t.broker.sessions.size).toBe(0)
   })
 })
@@ -25,7 +27,7 @@ test('a hook that gives no verdict lets no will pass: neither at CONNECT nor whe
   t.broker.messages('#').subscribe(({ topic }) => seen.push(topic))
   const client = await t.connect({ will: { topic: 'w' } })
   verdict = { type: 'maybe' }
-  await expect(t.attach().connect({ will: { topic: 'w' } })).rejects.toThrow()
+  await expect(t.attach().connect({ will: { topic: 'w' } })).rejects.toThrow('expected connack')
   client.drop()
   await t.settle()
   expect(seen).toEqual([])

@@ -1,0 +1,83 @@
+import { StatemqError } from '../errors.ts'
+import type { AllowMessage } from '../hooks.ts'
+import type { MessageInput, MessageProperties } from '../messages.ts'
+import type { Limits } from '../options.ts'
+import { isTopicName } from '../router/topics.ts'
+
+/** A string or binary field carries its length in two bytes. */
+const MAX_FIELD_BYTES = 65_535
+/** Largest packet that the length field of MQTT can express. */
+const MAX_PACKET_BYTES = 268_435_460
+/** Fixed header, the lengths of topic and properties, the packet identifier. */
+const FRAME_BYTES = 13
+
+export type MessageLimits = Pick<Limits, 'maxTopicLevels' | 'maxPacketBytes'>
+
+/**
+ * Messages of the broker, of in-process clients and of hooks have not passed the codec, which later
+ * counts on fields that fit. Returns the payload, copied; throws SMQ_TOPIC_INVALID or
+ * SMQ_MESSAGE_INVALID.
+ */
+export function checkedPayload(input: MessageInput, limits: MessageLimits): Buffer {
+  const { topic, payload = '', qos = 0, properties = {} } = input
+  checkTopic(topic, limits.maxTopicLevels)
+  if (qos !== 0 && qos !== 1 && qos !== 2) throw invalid('the QoS is not 0, 1 or 2')
+  if (typeof payload !== 'string' && !(payload instanceof Uint8Array)) {
+    throw invalid('the payload is neither a string nor a Uint8Array')
+  }
+  const bytes = Buffer.from(payload as string)
+  const total = FRAME_BYTES + Buffer.byteLength(topic) + checkProperties(properties) + bytes.length
+  const maxBytes = Math.min(limits.maxPacketBytes, MAX_PACKET_BYTES)
+  if (total > maxBytes) throw invalid(`its packet has ${total} bytes, more than ${maxBytes}`)
+  return bytes
+}
+
+/** The same for what a hook puts in place of a message's own. */
+export function checkChanges({ topic, properties }: AllowMessage): void {
+  if (topic !== undefined) checkTopic(topic, Infinity)
+  if (properties !== undefined) checkProperties(properties)
+}
+
+function checkTopic(topic: string, maxLevels: number): void {
+  if (typeof topic === 'string' && isTopicName(topic, maxLevels)) return
+  throw new StatemqError('SMQ_TOPIC_INVALID', String(JSON.stringify(topic)).slice(0, 100))
+}
+
+/** Returns the bytes that the properties take at most. */
+function checkProperties(properties: Readonly<MessageProperties>): number {
+  const { messageExpiryIntervalSeconds: expiry, contentType, responseTopic, correlationData } = properties
+  let bytes = 2 + 5
+  if (expiry !== undefined && !(Number.isInteger(expiry) && expiry >= 0 && expiry <= 0xffffffff)) {
+    throw invalid('the expiry interval is not a whole number of seconds from 0 to 4,294,967,295')
+  }
+  if (contentType !== undefined) bytes += textBytes('the content type', contentType)
+  if (responseTopic !== undefined) {
+    bytes += textBytes('the response topic', responseTopic)
+    // MQTT-3.3.2-14
+    if (!isTopicName(responseTopic, Infinity)) throw invalid('the response topic is not a topic name')
+  }
+  if (correlationData !== undefined) {
+    if (!(correlationData instanceof Uint8Array) || correlationData.length > MAX_FIELD_BYTES) {
+      throw invalid('the correlation data is not a Uint8Array of 65,535 bytes or less')
+    }
+    bytes += 3 + correlationData.length
+  }
+  for (const [name, value] of properties.userProperties ?? []) {
+    bytes += textBytes('a name of a user property', name) + textBytes('a value of a user property', value)
+  }
+  return bytes
+}
+
+function textBytes(what: string, value: unknown): number {
+  // MQTT-1.5.4-1, MQTT-1.5.4-2
+  if (typeof value !== 'string' || !value.isWellFormed() || value.includes('\0')) {
+    throw invalid(`${what} is not text that MQTT can carry`)
+  }
+  const bytes = Buffer.byteLength(value)
+  if (bytes > MAX_FIELD_BYTES) throw invalid(`${what} is over 65,535 bytes`)
+  return 3 + bytes
+}
+
+function invalid(detail: string): StatemqError {
+  return new StatemqError('SMQ_MESSAGE_INVALID', detail)
+}
