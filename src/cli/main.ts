@@ -1,11 +1,8 @@
 #!/usr/bin/env node
-import { setFlagsFromString } from 'node:v8'
-
 import { runCommandLine } from './program.ts'
+import { limitYoungGeneration } from './young-generation.ts'
 
-// V8 lets its young generation grow to well over 100 MB as connections come in, which is more than
-// the connections themselves need, and gains nothing: what a broker allocates dies at once or stays.
-setFlagsFromString('--semi-space-growth-factor=1')
+limitYoungGeneration()
 
 const status = await runCommandLine(
   process.argv.slice(2),

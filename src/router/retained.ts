@@ -25,7 +25,6 @@ export class RetainedStore {
   #count = 0
   #bytes = 0
   #sweep: RetainedCursor | undefined
-  #sweeping = false
   /** Whether there ever was a message that expires. */
   #expires = false
 
@@ -88,6 +87,7 @@ export class RetainedStore {
     if (message === undefined || message.expiresAtMs > this.#clock.nowMs()) return message
     this.#drop(node)
     this.#trie.release(node)
+    this.#rest()
     return undefined
   }
 
@@ -99,6 +99,7 @@ export class RetainedStore {
       this.#clock,
       (node) => this.#messageAt(node),
       (node) => this.#drop(node),
+      () => this.#rest(),
     )
   }
 
@@ -108,16 +109,15 @@ export class RetainedStore {
    */
   sweep(maxVisits: number): void {
     const cursor = (this.#sweep ??= this.match('#'))
-    this.#sweeping = true
-    const ended = cursor.visit(maxVisits)
-    this.#sweeping = false
-    if (ended) this.#sweep = undefined
-    this.#rest()
+    if (cursor.visit(maxVisits)) this.#sweep = undefined
   }
 
-  /** An empty store keeps nothing, not even the place where the sweep stopped. */
+  /**
+   * An empty store keeps nothing, not even the place where the sweep stopped. Only called while
+   * nobody is on the way through the tree, since giving that place up may take nodes away.
+   */
   #rest(): void {
-    if (this.#count > 0 || this.#sweeping) return
+    if (this.#count > 0) return
     this.#sweep?.close()
     this.#sweep = undefined
   }
@@ -142,6 +142,7 @@ export class RetainedStore {
     const expired = message.expiresAtMs <= this.#clock.nowMs()
     this.#drop(node)
     this.#trie.release(node)
+    this.#rest()
     return expired ? 'absent' : 'cleared'
   }
 
@@ -154,7 +155,6 @@ export class RetainedStore {
     this.#messages[id] = undefined
     this.#sizes[id] = 0
     this.#freeIds.push(id)
-    this.#rest()
   }
 }
 
@@ -171,6 +171,7 @@ export class RetainedCursor {
   readonly #clock: Pick<Clock, 'nowMs'>
   readonly #messageAt: (node: number) => Publication | undefined
   readonly #drop: (node: number) => void
+  readonly #onRest: () => void
   #node = ROOT
   /** Levels of the path of `#node`: they include those of its own label. */
   #depth = 0
@@ -185,6 +186,7 @@ export class RetainedCursor {
     clock: Pick<Clock, 'nowMs'>,
     messageAt: (node: number) => Publication | undefined,
     drop: (node: number) => void,
+    onRest: () => void,
   ) {
     this.#trie = trie
     this.#filter = filter.split('/')
@@ -192,6 +194,7 @@ export class RetainedCursor {
     this.#clock = clock
     this.#messageAt = messageAt
     this.#drop = drop
+    this.#onRest = onRest
     trie.pin(ROOT)
   }
 
@@ -237,6 +240,7 @@ export class RetainedCursor {
       }
     }
     if (!this.#done) this.#trie.pin(this.#node)
+    this.#onRest()
     return this.#done
   }
 

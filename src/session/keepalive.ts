@@ -9,6 +9,8 @@ export interface Watched {
   readonly lastTick: number
   /** Sweeps of silence that are too many; see {@link silenceTicks}. */
   readonly maxSilentTicks: number
+  /** Where it waits to be looked at; -1 while it is not watched. Kept by {@link Keepalive}. */
+  dueTick: number
   onSilence(): void
 }
 
@@ -18,15 +20,18 @@ export function silenceTicks(keepAliveSeconds: number): number {
 }
 
 /**
- * Keepalive for all connections in one periodic sweep: no timer per connection, and no look at the
- * clock per packet. MQTT-3.1.2-22: silence of one and a half times the keepalive ends a connection,
- * never before.
+ * Keepalive for all connections on one timer: no timer per connection, and no look at the clock per
+ * packet. A connection is looked at when its silence could have lasted long enough, and put off if
+ * it has not: once per keepalive and not at every tick. MQTT-3.1.2-22: silence of one and a half
+ * times the keepalive ends a connection, never before.
  */
 export class Keepalive {
-  /** Sweeps so far. */
+  /** Ticks so far. */
   tick = 0
   readonly #clock: Clock
-  readonly #watched = new Set<Watched>()
+  /** Who is to be looked at, by tick. */
+  readonly #due = new Map<number, Set<Watched>>()
+  #count = 0
   #timer: unknown = undefined
 
   constructor(clock: Clock) {
@@ -34,26 +39,44 @@ export class Keepalive {
   }
 
   watch(watched: Watched): void {
-    this.#watched.add(watched)
+    this.unwatch(watched)
+    this.#put(watched)
     this.#timer ??= this.#clock.setTimeout(() => this.#sweep(), SWEEP_MS)
   }
 
   unwatch(watched: Watched): void {
-    this.#watched.delete(watched)
+    if (watched.dueTick < 0) return
+    const due = this.#due.get(watched.dueTick)
+    watched.dueTick = -1
+    this.#count--
+    due?.delete(watched)
   }
 
   close(): void {
     this.#clock.clearTimeout(this.#timer)
-    this.#watched.clear()
+    this.#due.clear()
+    this.#count = 0
+  }
+
+  #put(watched: Watched): void {
+    const dueTick = Math.max(this.tick + 1, watched.lastTick + watched.maxSilentTicks)
+    watched.dueTick = dueTick
+    this.#count++
+    const due = this.#due.get(dueTick)
+    if (due) due.add(watched)
+    else this.#due.set(dueTick, new Set([watched]))
   }
 
   #sweep(): void {
     this.tick++
-    for (const watched of this.#watched) {
-      if (this.tick - watched.lastTick < watched.maxSilentTicks) continue
-      this.#watched.delete(watched)
-      watched.onSilence()
+    const due = this.#due.get(this.tick)
+    this.#due.delete(this.tick)
+    for (const watched of due ?? []) {
+      watched.dueTick = -1
+      this.#count--
+      if (watched.lastTick + watched.maxSilentTicks > this.tick) this.#put(watched)
+      else watched.onSilence()
     }
-    this.#timer = this.#watched.size > 0 ? this.#clock.setTimeout(() => this.#sweep(), SWEEP_MS) : undefined
+    this.#timer = this.#count > 0 ? this.#clock.setTimeout(() => this.#sweep(), SWEEP_MS) : undefined
   }
 }

@@ -63,6 +63,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   overload: ReasonCode | undefined = undefined
   keepAliveSeconds = 0
   maxSilentTicks = Infinity
+  dueTick = -1
   isMqtt5 = false
 
   inbound: Inbound | undefined = undefined

@@ -6,6 +6,7 @@ import { SimulatedClock } from '../../support/simulated-clock.ts'
 class Client implements Watched {
   lastTick: number
   readonly maxSilentTicks: number
+  dueTick = -1
   lostAtMs: number | undefined
   readonly #clock: SimulatedClock
 
