@@ -7,11 +7,11 @@ import { slab } from './slab.ts'
 const EMPTY = Buffer.alloc(0)
 
 /** Bytes of a variable byte integer (MQTT 5 section 1.5.5). */
-export function varintLength(value: number): number {
+function varintLength(value: number): number {
   return value < 128 ? 1 : value < 16_384 ? 2 : value < 2_097_152 ? 3 : 4
 }
 
-export function writeVarint(out: Buffer, at: number, value: number): number {
+function writeVarint(out: Buffer, at: number, value: number): number {
   while (value > 127) {
     out[at++] = (value & 127) | 128
     value >>>= 7
@@ -135,7 +135,7 @@ export function writeHeader(
 }
 
 /** The properties to forward, encoded once: as they came in, or from their values. */
-export function propertyBytesOf(publication: Publication): Buffer {
+function propertyBytesOf(publication: Publication): Buffer {
   if (publication.propertyBytes) return publication.propertyBytes
   if (!publication.properties) return EMPTY
   publication.propertyBytes = encodeProperties(publication.properties)

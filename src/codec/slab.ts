@@ -7,7 +7,7 @@ import { Buffer } from 'node:buffer'
  */
 const SLAB_BYTES = 65_536
 
-export class Slab {
+class Slab {
   bytes: Buffer = Buffer.allocUnsafeSlow(SLAB_BYTES)
   #used = 0
 
