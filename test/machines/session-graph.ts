@@ -1,5 +1,5 @@
 /** The graph of the session's model: what is a vertex, what may happen there, and the ways through it. */
-import { transition } from 'xstate'
+import { initialTransition, transition } from 'xstate'
 import { getShortestPaths } from 'xstate/graph'
 
 import {
@@ -60,9 +60,17 @@ const traversal = {
 /** The shortest way to every vertex. */
 export const paths = getShortestPaths(modelMachine, traversal)
 
+/** Where every session begins. */
+export const [initialSnapshot] = initialTransition(modelMachine, input)
+
 export const stepNames = [...Object.keys(events), ...Object.keys(answers)] as StepName[]
 
 const nameOf = new Map<unknown, StepName>(stepNames.map((step) => [eventOf(step), step]))
+
+/** Where these steps lead. */
+export function snapshotAfter(steps: readonly StepName[]): SessionSnapshot {
+  return steps.reduce((at, step) => transition(modelMachine, at, eventOf(step))[0], initialSnapshot)
+}
 
 /** The same ways as names of steps, without the initial event that XState puts first. */
 export const shortestPaths: readonly (readonly StepName[])[] = paths.map(({ steps }) =>
@@ -99,7 +107,6 @@ export function simplePaths(maxSteps: number): StepName[][] {
     if (isEnd) found.push([...way])
     visited.delete(vertex)
   }
-  const start = paths.find(({ steps }) => steps.length === 1)
-  if (start) walk(start.state, [])
+  walk(initialSnapshot, [])
   return found
 }

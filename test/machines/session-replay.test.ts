@@ -1,0 +1,104 @@
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+
+import { sessionMachine } from '../../machines/index.ts'
+import { causes, impossible } from './replay-causes.ts'
+import { everyEdge, shortestPaths, simplePaths, snapshotAfter, stepNames } from './session-graph.ts'
+import { eventOf, leavesOf } from './session-model.ts'
+import type { StepName } from './session-model.ts'
+import { Replay } from './session-replay.ts'
+
+/** Most steps of a simple path; one more makes them five times as many. */
+const maxSimpleSteps = Number(process.env['STATEMQ_REPLAY_STEPS'] ?? 4)
+/** Far above what it takes: two cores that others use too are slow. */
+const timeLimitMs = 300_000
+
+/** Types of events that reached a chart in some replay, from outside or at all. */
+const seen = new Set<string>()
+const caused = new Set<string>()
+
+/** Replays them all; says how many they were and how much of them no outside could bring about. */
+async function replayAll(what: string, paths: readonly (readonly StepName[])[], hooksThrow = false): Promise<void> {
+  const startMs = performance.now()
+  let steps = 0
+  let direct = 0
+  for (const path of paths) {
+    const replay = new Replay(path, { hooksThrow })
+    await replay.run()
+    steps += path.length
+    direct += replay.direct
+    for (const type of replay.seen) seen.add(type)
+    for (const type of replay.caused) caused.add(type)
+  }
+  const seconds = ((performance.now() - startMs) / 1000).toFixed(1)
+  console.log(`replayed ${paths.length} ${what}: ${steps} steps, ${direct} of them sent to the actor, in ${seconds} s`)
+}
+
+/** The step of a path that cannot be replayed at all, and why; undefined where all of them can. */
+function obstacle(path: readonly StepName[]): string | undefined {
+  for (const [at, step] of path.entries()) {
+    const snapshot = snapshotAfter(path.slice(0, at))
+    const why = impossible(snapshot, step)
+    if (why !== undefined) return `${step} in ${leavesOf(snapshot.value)}: ${why}`
+  }
+  return undefined
+}
+
+const edges = everyEdge()
+const isReplayable = (path: readonly StepName[]): boolean => obstacle(path) === undefined
+
+describe('session machine: replayed on a broker', () => {
+  beforeAll(() => {
+    // XState's development build warns whenever an action makes another actor, as the one that arms a will does.
+    vi.spyOn(console, 'warn').mockImplementation(() => {})
+  })
+  afterAll(() => {
+    vi.restoreAllMocks()
+  })
+
+  it('leaves out one kind of edge only', () => {
+    expect(new Set(edges.map(obstacle))).toEqual(
+      new Set([
+        undefined,
+        'auth 0x19 in online(valid, throttled): a re-authentication begins with the data of its AUTH, which only a packet brings to the host',
+      ]),
+    )
+    expect(shortestPaths.filter((path) => !isReplayable(path))).toEqual([])
+  })
+
+  it('the shortest path to every vertex', () => replayAll('shortest paths', shortestPaths), timeLimitMs)
+
+  it(
+    'the shortest path to every vertex and then each thing that may happen there',
+    () => replayAll('edges', edges.filter(isReplayable)),
+    timeLimitMs,
+  )
+
+  it(
+    `every path of at most ${maxSimpleSteps} steps that comes to no vertex twice`,
+    () => replayAll('simple paths', simplePaths(maxSimpleSteps).filter(isReplayable)),
+    timeLimitMs,
+  )
+
+  it(
+    'a hook that throws leads where the failure of its actor leads',
+    () => {
+      const failing = edges.filter((path) => path.at(-1)?.endsWith(': fails') === true)
+      return replayAll('paths to a hook that throws', failing, true)
+    },
+    timeLimitMs,
+  )
+
+  it('has a cause for every step of the model, and a step for every event of the machine', () => {
+    expect(Object.keys(causes).toSorted()).toEqual([...stepNames].toSorted())
+    const named = new Set<string>(sessionMachine.events.filter((type) => !type.includes('*')))
+    expect(new Set<string>(stepNames.map((step) => eventOf(step).type))).toEqual(named)
+    // Whatever the machine can be given has reached it in a replay …
+    expect(seen).toEqual(named)
+    // … from outside, except that the host lets no actor of the chart fail.
+    expect([...named].filter((type) => !caused.has(type)).map((type) => type.split('.session')[0])).toEqual([
+      'xstate.error.actor.0',
+      'xstate.error.actor.0',
+      'xstate.error.actor.0',
+    ])
+  })
+})
