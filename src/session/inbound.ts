@@ -2,7 +2,7 @@ import { ProtocolError } from '../errors.ts'
 import type { AllowMessage, Deny, Next } from '../hooks.ts'
 import { PacketType, type AcknowledgementPacket, type InboundPacket, type Message } from '../messages.ts'
 import { Publication } from '../publication.ts'
-import { ReasonCode } from '../reason-codes.ts'
+import { ReasonCode, isFailure } from '../reason-codes.ts'
 import { isReservedTopic } from '../router/topics.ts'
 import type { Connection } from './connection.ts'
 import { isPromise, withTimeout } from './decide.ts'
@@ -223,7 +223,9 @@ export class Inbound {
         return
       case PacketType.Pubrec:
         if (session.outbound) session.outbound.onPubrec(connection, packetId, reasonCode)
-        else connection.acknowledge(PacketType.Pubrel, packetId, ReasonCode.PacketIdentifierNotFound)
+        else if (!isFailure(reasonCode)) {
+          connection.acknowledge(PacketType.Pubrel, packetId, ReasonCode.PacketIdentifierNotFound)
+        }
         return
       case PacketType.Pubrel: {
         // MQTT-4.3.3-11: always answered; MQTT 5 learns when there was nothing to release.
