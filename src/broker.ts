@@ -136,6 +136,8 @@ class Engine implements Broker {
         this.#events.emit({ type: 'broker.state', state: this.state })
       },
       error: (error) => this.#logger.error({ error }, 'the broker actor failed'),
+      // Not before: that it has stopped is an event as well.
+      complete: () => this.#events.close(),
     })
     this.#actor.start()
   }
@@ -186,24 +188,21 @@ class Engine implements Broker {
       policy.authenticators.length === 0 &&
       (options.allowAnonymous ?? this.#options.allowAnonymous) !== true
     ) {
-      throw new StatemqError(
-        'SMQ_LISTEN_UNPROTECTED',
-        `${options.transport} on ${'host' in options ? options.host : 'a server'}`,
-      )
+      const where = 'host' in options ? options.host : 'a server'
+      throw new StatemqError('SMQ_LISTEN_UNPROTECTED', `${options.transport} on ${where}`)
     }
     const context: ListenContext = {
       limits: policy.limits,
       logger: this.#logger,
       clock: this.#clock,
-      admit: () =>
-        this.state !== 'draining' && this.state !== 'stopped' && this.#connections < this.limits.maxConnections * 1.1,
+      admit: () => !this.#isClosing && this.#connections < this.limits.maxConnections * 1.1,
       accept: (stream, info) => this.#serve(stream, info, policy, () => listener),
       refused: (connection, reason) => this.#events.emit({ type: 'connection.refused', connection, reason }),
     }
     let listener: Listener | undefined = undefined
     const opened = await openListener(options, context)
     listener = opened
-    if (this.state === 'draining' || this.state === 'stopped') {
+    if (this.#isClosing) {
       await opened.close()
       throw new StatemqError('SMQ_BROKER_CLOSED')
     }
@@ -240,11 +239,16 @@ class Engine implements Broker {
     this.#serve(stream, describeStream(stream, info), this.#policy({}), () => undefined)
   }
 
+  get #isClosing(): boolean {
+    return this.state === 'draining' || this.state === 'stopped'
+  }
+
   get #connections(): number {
     return this.#core.registry.hosts.size - this.#core.registry.offline
   }
 
   #serve(stream: Duplex, info: ConnectionInfo, policy: SessionPolicy, listener: () => Listener | undefined): void {
+    if (this.#isClosing) return void stream.destroy()
     this.#streams.add(stream)
     stream.once('close', () => this.#streams.delete(stream))
     const { onConnection } = policy.hooks
@@ -260,10 +264,11 @@ class Engine implements Broker {
       stream.destroy()
     }
     withTimeout(this.#clock, policy.limits.decisionTimeoutMs, 'onConnection', (async () => onConnection(info))()).then(
-      (verdict) =>
-        verdict?.type === 'next' && !stream.destroyed
-          ? start()
-          : refuse(verdict?.type === 'deny' ? verdict.reason : 'no verdict'),
+      (verdict) => {
+        if (verdict?.type !== 'next') refuse(verdict?.type === 'deny' ? verdict.reason : 'no verdict')
+        else if (stream.destroyed || this.#isClosing) refuse('it was closed before the verdict')
+        else start()
+      },
       (error: unknown) => {
         this.#events.emit({ type: 'hook.failed', hook: 'onConnection', clientId: '', error })
         refuse('the decision failed')
@@ -343,7 +348,6 @@ class Engine implements Broker {
     })
     deadlines.close()
     keepalive.close()
-    this.#events.close()
   }
 
   #streamsEnd(): Promise<unknown> {
@@ -361,7 +365,7 @@ class Engine implements Broker {
   }
 
   #assertOpen(): void {
-    if (this.state === 'draining' || this.state === 'stopped') throw new StatemqError('SMQ_BROKER_CLOSED')
+    if (this.#isClosing) throw new StatemqError('SMQ_BROKER_CLOSED')
   }
 }
 
@@ -371,7 +375,8 @@ function nextTurn(): Promise<void> {
 
 function mergeLimits(base: Limits, changes: Partial<Limits> | undefined): Limits {
   for (const [name, value] of Object.entries(changes ?? {})) {
-    if (!(name in base)) throw new StatemqError('SMQ_OPTION_INVALID', `there is no limit ${JSON.stringify(name)}`)
+    if (!Object.hasOwn(base, name))
+      throw new StatemqError('SMQ_OPTION_INVALID', `there is no limit ${JSON.stringify(name)}`)
     const fault = limitFault(name as keyof Limits, value)
     if (fault !== undefined) throw new StatemqError('SMQ_OPTION_INVALID', `limits.${name}: ${fault}`)
   }

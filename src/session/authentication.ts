@@ -191,6 +191,8 @@ export async function runAuthentication(session: Session): Promise<Authenticatio
   const pending = exchange.decision ?? decide(session, exchange, request)
   exchange.decision = undefined
   const { verdict, authenticator } = await pending
+  // The answer came too late for its connection, and the next one may have an exchange of its own.
+  if (session.exchange !== exchange) throw new Error('the exchange has ended')
   if (verdict.type === 'challenge') {
     exchange.reply = verdict.authenticationData
     return { type: 'challenged' }

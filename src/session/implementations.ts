@@ -121,28 +121,14 @@ function implementations(core: SessionCore, wills: Wills) {
 function connectionActions(core: SessionCore, host: (acting: Acting) => Session) {
   return {
     sendChallenge: (acting: Acting) => {
-      const { connection, exchange } = host(acting)
-      const authenticationMethod = acting.context.connect?.authenticationMethod ?? ''
-      const data = exchange?.reply
-      connection?.send({
-        type: 15,
-        reasonCode: 0x18,
-        authenticationMethod,
-        ...(data ? { authenticationData: data } : {}),
-      })
+      const session = host(acting)
+      sendAuth(session, acting, 0x18, session.exchange?.reply)
     },
     sendAuthenticated: (acting: Acting) => {
       const session = host(acting)
-      const authenticationMethod = acting.context.connect?.authenticationMethod ?? ''
-      const data = session.authenticatedReply
+      sendAuth(session, acting, 0x00, session.authenticatedReply)
       session.authenticatedReply = undefined
       if (acting.context.grant) session.will?.renew(acting.context.grant)
-      session.connection?.send({
-        type: 15,
-        reasonCode: 0x00,
-        authenticationMethod,
-        ...(data ? { authenticationData: data } : {}),
-      })
     },
     refuse: (acting: Acting, farewell: Farewell) => refuseConnect(host(acting), farewell),
     disconnect: (acting: Acting, farewell: Farewell) => sayGoodbye(host(acting), farewell),
@@ -172,6 +158,8 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       session.immediate = undefined
       if (session.keepAliveSeconds > 0) {
         session.maxSilentTicks = silenceTicks(session.keepAliveSeconds)
+        // While it waited for CONNACK the client had no reason to speak.
+        connection.lastTick = core.keepalive.tick
         core.keepalive.watch(session)
       }
       // What the client sent behind its CONNECT is read once the chart has settled.
@@ -187,6 +175,16 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       core.keepalive.unwatch(session)
     },
   }
+}
+
+function sendAuth(session: Session, acting: Acting, reasonCode: 0x00 | 0x18, data: Uint8Array | undefined): void {
+  const authenticationMethod = acting.context.connect?.authenticationMethod ?? ''
+  session.connection?.send({
+    type: 15,
+    reasonCode,
+    authenticationMethod,
+    ...(data ? { authenticationData: data } : {}),
+  })
 }
 
 function sessionActions(core: SessionCore, host: (acting: Acting) => Session) {

@@ -106,7 +106,7 @@ export class Subscriptions {
     const shared = parseShared(filter)
     const inner = shared?.filter ?? filter
     let subscription = existing
-    if (existing && existing.filter === inner) {
+    if (existing && existing.filter === inner && existing.group?.group === shared?.group) {
       // MQTT-3.8.4-3: replaced where it is, so that no message slips through.
       existing.replaceOptions(qos, noLocal, retainAsPublished, retainHandling, identifier)
     } else {
@@ -297,6 +297,8 @@ export class RetainedReplay {
       if (qos > 0 && this.#session.outbound?.hasWindow === false) return given
       this.#pageAt++
       given++
+      // MQTT-3.8.3-3
+      if (subscription.noLocal && publication.publisher === this.#session.clientId) continue
       const identifiers = subscription.subscriptionIdentifier > 0 ? [subscription.subscriptionIdentifier] : undefined
       // MQTT-3.3.1-8 of 3.1.1: sent because of a new subscription, so RETAIN is 1.
       this.#session.core.router.deliverTo(this.#session, publication, qos, true, identifiers, undefined)
