@@ -72,6 +72,8 @@ export class Keepalive {
     const due = this.#due.get(this.tick)
     this.#due.delete(this.tick)
     for (const watched of due ?? []) {
+      // The one before may have taken this one out.
+      if (watched.dueTick !== this.tick) continue
       watched.dueTick = -1
       this.#count--
       if (watched.lastTick + watched.maxSilentTicks > this.tick) this.#put(watched)

@@ -76,3 +76,20 @@ test('each is lost once, nobody after it left, and the sweep rests when nobody i
   keepalive.close()
   expect(clock.pending).toBe(0)
 })
+
+test('one that leaves while another is lost is not lost with it, and the others are still watched', () => {
+  const clock = new SimulatedClock()
+  const keepalive = new Keepalive(clock)
+  const [first, second, third] = [1, 1, 5].map((seconds) => new Client(keepalive, clock, seconds)) as [
+    Client,
+    Client,
+    Client,
+  ]
+  first.onSilence = () => {
+    first.lostAtMs = clock.nowMs()
+    keepalive.unwatch(second)
+  }
+  for (const client of [first, second, third]) keepalive.watch(client)
+  clock.advance(10_000)
+  expect([first.lostAtMs !== undefined, second.lostAtMs, third.lostAtMs !== undefined]).toEqual([true, undefined, true])
+})
