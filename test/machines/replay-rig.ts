@@ -2,6 +2,7 @@
  * A broker whose outside is in a test's hands: its clock, its clients as bytes, every decision that
  * it asks for, and a look at each session actor from its birth on.
  */
+import type { Duplex } from 'node:stream'
 import type { ActorRef, Snapshot } from 'xstate'
 
 import { sessionMachine } from '../../machines/index.ts'
@@ -177,6 +178,8 @@ export class Rig {
   readonly log: BrokerEvent[] = []
   readonly errors: unknown[] = []
   readonly clients: ReplayClient[] = []
+  /** The broker's ends of their connections. */
+  readonly streams: Duplex[] = []
   readonly authentications: Pending<Allow | Deny | Challenge>[] = []
   readonly registrations: Pending<Next | Deny>[] = []
   readonly takeovers: Pending<Next | Deny>[] = []
@@ -227,6 +230,7 @@ export class Rig {
   async attach(): Promise<{ client: ReplayClient; tapped: Tapped }> {
     const [client, server] = memoryPair()
     this.broker.attach(server)
+    this.streams.push(server)
     const replayClient = new ReplayClient(new RawClient(client))
     this.clients.push(replayClient)
     const tapped = [...this.tapped.values()].at(-1)
@@ -292,6 +296,7 @@ export class Rig {
         .filter(({ actor }) => actor.getSnapshot().status === 'active')
         .map(({ sessionId }) => sessionId),
       hosts: sessions.filter(({ sessionId }) => this.hasHost(sessionId)).map(({ sessionId }) => sessionId),
+      streams: this.streams.filter(({ destroyed }) => !destroyed).length,
       timers: this.clock.pending,
       errors: this.errors,
       failures: this.log.filter(({ type }) => type === 'session.failed'),
@@ -308,6 +313,7 @@ export const nothing = {
   sessions: 0,
   runningActors: [],
   hosts: [],
+  streams: 0,
   timers: 0,
   errors: [],
   failures: [],
