@@ -86,22 +86,32 @@ export class Writer {
   }
 
   flush(): void {
-    const bytes = this.#bytes
-    if (bytes === undefined || this.#closed) return
-    const { ranges, bounds, patches, start, end, pending } = this.#take()
+    if (this.#bytes === undefined || this.#closed) return
     let taken: boolean
-    if (ranges === undefined && patches === undefined) {
-      taken = this.#stream.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end))
-    } else if (patches === undefined && pending >= COPY_BYTES) {
-      taken = this.#writeMany(ranges ?? [], bounds ?? [], bytes, start, end)
-    } else {
-      const at = slab.reserve(pending)
-      const out = slab.bytes
-      gather(out, at, ranges, bounds, bytes, start, end)
-      if (patches) patchIds(out, at, patches)
-      taken = this.#stream.write(out.subarray(at, at + pending))
+    try {
+      taken = this.#write(this.#bytes)
+    } catch {
+      // A stream of an embedder's that throws: it takes its own connection with it, and no other's turn.
+      this.close()
+      this.#stream.destroy()
+      return
     }
     if (!taken) this.#onFull()
+  }
+
+  #write(bytes: Buffer): boolean {
+    const { ranges, bounds, patches, start, end, pending } = this.#take()
+    if (ranges === undefined && patches === undefined) {
+      return this.#stream.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end))
+    }
+    if (patches === undefined && pending >= COPY_BYTES) {
+      return this.#writeMany(ranges ?? [], bounds ?? [], bytes, start, end)
+    }
+    const at = slab.reserve(pending)
+    const out = slab.bytes
+    gather(out, at, ranges, bounds, bytes, start, end)
+    if (patches) patchIds(out, at, patches)
+    return this.#stream.write(out.subarray(at, at + pending))
   }
 
   /** Forgets what is pending and takes nothing any more. */

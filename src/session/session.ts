@@ -353,11 +353,15 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   /** What an earlier connection left is still going out. */
   isWaking = false
 
-  /** Sends what waits, as far as client and socket take it. */
+  /** Sends what waits, as far as client and socket take it. It is called from microtasks, where nobody catches. */
   pump(): void {
     if (!this.isFlowing) return
-    if (this.outbound) this.outbound.pump()
-    else this.hasRoom()
+    try {
+      if (this.outbound) this.outbound.pump()
+      else this.hasRoom()
+    } catch (error) {
+      this.#onHandlerError(error)
+    }
   }
 
   /** Removes all traces of the session. Its actor has ended or is about to. */
