@@ -23,6 +23,8 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   }
   const willRefusal = await refuseWill(session, grant)
   if (willRefusal) return willRefusal
+  // Nobody reads the answer of a client that has left meanwhile, and nobody else is asked about it.
+  if (session.state === 'expired') return denied(ReasonCode.ServerUnavailable, 'the client has left')
   const wanted = Math.min(connect.sessionExpiryIntervalSeconds, policy.limits.maxSessionExpirySeconds)
   const incumbent = core.registry.sessions.get(session.clientId)
   if (incumbent) {
