@@ -59,7 +59,8 @@ export class Exchange {
 
 /** See {@link decidedAtOnce}. */
 export interface AdmittedAtOnce {
-  readonly grant: Grant
+  readonly verdict: Allow
+  readonly authenticator: string
   readonly sessionExpiryIntervalSeconds: number
 }
 
@@ -173,15 +174,22 @@ function failedDecision({ core, clientId }: Session, error: unknown): Decision {
 }
 
 /**
- * The grant of a client that nothing has to be waited for: the authenticators have answered already,
- * and no hook or incumbent has a say. The chart then passes through `authenticating` in one step.
+ * What lets a client in that nothing has to be waited for: the authenticators have answered already,
+ * and no hook or incumbent has a say. The chart may then pass through `authenticating` in one step;
+ * where it does not, the exchange is still there to be asked about.
  */
 function decidedAtOnce(session: Session): AdmittedAtOnce | undefined {
   const decision = session.exchange?.decision
   if (decision === undefined || isPromise(decision) || decision.verdict.type !== 'allow') return undefined
   const sessionExpiryIntervalSeconds = admitAtOnce(session)
   if (sessionExpiryIntervalSeconds === undefined) return undefined
-  return { grant: conclude(session, decision.verdict, decision.authenticator), sessionExpiryIntervalSeconds }
+  return { verdict: decision.verdict, authenticator: decision.authenticator, sessionExpiryIntervalSeconds }
+}
+
+/** The chart lets that client in: what its context keeps. */
+export function admitted(session: Session) {
+  const { verdict, authenticator, sessionExpiryIntervalSeconds } = session.immediate!
+  return { grant: conclude(session, verdict, authenticator), sessionExpiryIntervalSeconds, epoch: 1 }
 }
 
 /** The chart's `authenticate` actor. */

@@ -4,7 +4,7 @@ import { sessionMachine, type SessionContext, type SessionMachine } from '../../
 import { StatemqError } from '../errors.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { runAdmission } from './admission.ts'
-import { runAuthentication } from './authentication.ts'
+import { admitted, runAuthentication } from './authentication.ts'
 import { connack } from './connack.ts'
 import type { SessionCore } from './core.ts'
 import { refuseConnect, sayGoodbye, type Farewell } from './farewell.ts'
@@ -82,7 +82,7 @@ function implementations(core: SessionCore, wills: Wills) {
             ? undefined
             : clock.nowMs() + context.sessionExpiryIntervalSeconds * 1000,
       })),
-      keepImmediate: assign(({ context }: Acting) => ({ ...registry.host(context.sessionId).immediate, epoch: 1 })),
+      keepImmediate: assign((acting: Acting) => admitted(host(acting))),
       armSessionDeadline: (acting: Acting) => {
         const session = host(acting)
         const { expiresAtMs } = acting.context
