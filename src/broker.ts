@@ -16,6 +16,7 @@ import { openListener, type ListenContext, type Listener } from './net/listen.ts
 export type { Listener }
 import { describeStream } from './net/stream-info.ts'
 import { EventBus } from './observe/event-bus.ts'
+import { guardLogger } from './observe/guarded-logger.ts'
 import { GuardedObservable } from './observe/guarded.ts'
 import {
   defaultLimits,
@@ -53,8 +54,6 @@ const systemClock: Clock = {
   setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, 2_147_483_647)),
   clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout | undefined),
 }
-
-const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
 
 /** File descriptors that are not for connections: the store, the listeners, the log. */
 const RESERVED_FILES = 64
@@ -118,7 +117,7 @@ class Engine implements Broker {
     this.#options = options
     this.limits = mergeLimits(withFileLimit(defaultLimits), options.limits)
     this.#clock = options.clock ?? systemClock
-    this.#logger = options.logger ?? silent
+    this.#logger = guardLogger(options.logger)
     this.#events = new EventBus(this.#clock, this.#logger)
     this.events$ = this.#events.events$
     this.#connects = new RateLimit(this.#clock, this.limits.maxConnectsPerSecond, this.limits.maxConnectsPerSecond)

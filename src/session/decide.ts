@@ -7,9 +7,9 @@ import type { Clock } from '../options.ts'
  */
 export function withTimeout<T>(clock: Clock, timeoutMs: number, hook: string, decision: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = clock.setTimeout(() => {
-      reject(new StatemqError('SMQ_HOOK_TIMEOUT', `${hook} took over ${timeoutMs} ms`))
-    }, timeoutMs)
+    const expire = (): void => reject(new StatemqError('SMQ_HOOK_TIMEOUT', `${hook} took over ${timeoutMs} ms`))
+    // A timer takes no more than 2^31 - 1 ms and would fire at once: so long is for ever (threat 98).
+    const timer = timeoutMs > 0x7fff_ffff ? undefined : clock.setTimeout(expire, timeoutMs)
     decision.then(
       (value) => {
         clock.clearTimeout(timer)

@@ -2,6 +2,7 @@ import type { EventSink } from '../events.ts'
 import type { Logger } from '../options.ts'
 import type { Deliver } from '../router/fanout.ts'
 import { changed, toMessage } from './inbound.ts'
+import { isPromise } from './decide.ts'
 import { Session } from './session.ts'
 
 /**
@@ -21,6 +22,8 @@ export function deliverSafely(events: EventSink, logger: Logger): Deliver {
         if (verdict?.type === 'allow') given = changed(publication, verdict)
         // A promise, for one: a delivery does not wait, and what was not decided is not allowed.
         else if (verdict?.type !== 'next') {
+          const answer: unknown = verdict
+          if (isPromise(answer)) answer.catch(() => {})
           subscriber.dropped(publication, qos, 'denied')
           throw new TypeError('onDeliver gave no verdict')
         }

@@ -108,7 +108,9 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.actor.subscribe({ next: (snapshot) => reportSnapshot(this, snapshot), error: (error) => this.fail(error) })
     this.actor.on('*', (event) => reportEmitted(this, event))
     this.actor.start()
-    this.core.events.emit({ type: 'connection.opened', ...this.names, connection: this.connection!.info })
+    // An implementation of the embedder's that threw at once has ended it already (threat 60).
+    if (!this.connection) return
+    this.core.events.emit({ type: 'connection.opened', ...this.names, connection: this.connection.info })
     this.openConnection()
   }
 
@@ -380,6 +382,10 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.outbound = undefined
     this.subscriptions?.clear()
     registry.hosts.delete(this.id)
+    registry.handovers.delete(this.id)
+    // One that failed was not asked to leave its places (threats 52, 53).
+    if (this.isOffline) registry.offline--
+    this.isOffline = false
     if (registry.sessions.get(this.clientId) === this) {
       registry.sessions.delete(this.clientId)
       outbound?.end()

@@ -1,4 +1,4 @@
-import type { AllowSubscription, Deny, Next } from '../hooks.ts'
+import type { AllowSubscription, Deny, HookClient, Next } from '../hooks.ts'
 import {
   PacketType,
   type SubscribePacket,
@@ -25,6 +25,11 @@ interface Granted {
   readonly replay: Subscription<Subscriber> | undefined
   /** A hook's reason against it. */
   readonly reason?: string
+}
+
+/** Hooks are written in JavaScript too: an answer of another shape is none (semantics 7.12). */
+function isVerdict(verdict: SubscribeVerdict | undefined): boolean {
+  return verdict?.type === 'next' || verdict?.type === 'allow' || verdict?.type === 'deny'
 }
 
 /** The subscriptions of one session, by the filter that its client used. */
@@ -72,22 +77,18 @@ export class Subscriptions {
         verdict = isPromise(decision)
           ? await withTimeout(session.core.clock, decisionTimeoutMs, 'onSubscribe', decision)
           : decision
+        if (!isVerdict(verdict)) throw new TypeError('onSubscribe gave no verdict')
       } catch (error) {
         session.core.events.emit({ type: 'hook.failed', hook: 'onSubscribe', clientId: session.clientId, error })
         verdict = { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'the decision failed' }
       }
       // A client that is back on another connection asks again.
       if (!session.isOpen || session.connection !== connection) return
-      if (verdict?.type === 'next') granted.push(this.#grant(packet, request, request.filter, request.qos))
-      else if (verdict?.type === 'allow') {
+      if (verdict.type === 'next') granted.push(this.#grant(packet, request, request.filter, request.qos))
+      else if (verdict.type === 'allow') {
         const qos = verdict.qos !== undefined && verdict.qos < request.qos ? verdict.qos : request.qos
         granted.push(this.#grant(packet, request, verdict.filter ?? request.filter, qos))
-      } else
-        granted.push({
-          code: verdict?.type === 'deny' ? verdict.reasonCode : ReasonCode.NotAuthorized,
-          replay: undefined,
-          ...(verdict?.type === 'deny' ? { reason: verdict.reason } : {}),
-        })
+      } else granted.push({ code: verdict.reasonCode, replay: undefined, reason: verdict.reason })
     }
     this.#answer(packet, granted)
   }
@@ -169,16 +170,25 @@ export class Subscriptions {
       if (!isTopicFilter(filter, session.policy.limits.maxTopicLevels)) return ReasonCode.TopicFilterInvalid
       const subscription = this.#byFilter.get(filter)
       if (!subscription) return ReasonCode.NoSubscriptionExisted
-      try {
-        onUnsubscribe?.(filter, session.hookClient)
-      } catch (error) {
-        session.core.events.emit({ type: 'hook.failed', hook: 'onUnsubscribe', clientId: session.clientId, error })
-      }
+      if (onUnsubscribe) this.#tell(onUnsubscribe, filter)
       this.#byFilter.delete(filter)
       this.#remove(filter, subscription)
       return ReasonCode.Success
     })
     this.#reply({ type: PacketType.Unsuback, packetId: packet.packetId, reasonCodes })
+  }
+
+  /** Nobody waits for this hook; should it be asynchronous, its failure must still end nobody (threat 60). */
+  #tell(onUnsubscribe: (filter: string, client: HookClient) => unknown, filter: string): void {
+    const { core, clientId, hookClient } = this.#session
+    const onError = (error: unknown): void =>
+      core.events.emit({ type: 'hook.failed', hook: 'onUnsubscribe', clientId, error })
+    try {
+      const told = onUnsubscribe(filter, hookClient)
+      if (isPromise(told)) told.catch(onError)
+    } catch (error) {
+      onError(error)
+    }
   }
 
   /** An answer larger than the client takes (MQTT-3.1.2-24) would leave it waiting for ever: its connection ends. */

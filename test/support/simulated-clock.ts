@@ -58,3 +58,13 @@ export class SimulatedClock implements Clock {
     this.#nowMs = targetMs
   }
 }
+
+/** What a system's timer takes; it fires at once for anything longer. */
+const longestTimerMs = 2_147_483_647
+
+/** A simulated clock with the fault of the real one: a delay that is too long for it has none. */
+export class NodeLikeClock extends SimulatedClock {
+  override setTimeout(callback: () => void, delayMs: number): unknown {
+    return super.setTimeout(callback, delayMs > longestTimerMs ? 1 : delayMs)
+  }
+}

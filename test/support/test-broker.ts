@@ -21,7 +21,7 @@ import { onTestFinished } from 'vitest'
 import { createBroker, type BrokerOptions, type ListenerOptions } from '../../src/index.ts'
 import { memoryPair } from '../../src/net/memory.ts'
 import { RawClient, type RawClientOptions } from './raw-client.ts'
-import { SimulatedClock } from './simulated-clock.ts'
+import { NodeLikeClock, type SimulatedClock } from './simulated-clock.ts'
 import { hex, type ConnectInput } from './wire.ts'
 
 /** Enough turns for a few hops through streams, promises and the fan-out; each costs microseconds. */
@@ -36,7 +36,7 @@ export type TestBroker = ReturnType<typeof startBroker>
 
 /** Starts a broker on simulated time. Options are `createBroker`'s. */
 export function startBroker(options: BrokerOptions = {}) {
-  const clock = new SimulatedClock()
+  const clock: SimulatedClock = new NodeLikeClock()
   const broker = createBroker({ clock, ...options })
 
   /** A connection on which nothing was sent yet. */

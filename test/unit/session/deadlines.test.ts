@@ -3,16 +3,9 @@ import { expect, test } from 'vitest'
 
 import type { Clock } from '../../../src/options.ts'
 import { Deadlines, type Deadline } from '../../../src/session/deadlines.ts'
-import { SimulatedClock, simulatedEpochMs } from '../../support/simulated-clock.ts'
+import { NodeLikeClock, SimulatedClock, simulatedEpochMs } from '../../support/simulated-clock.ts'
 
 const longestTimerMs = 2_147_483_647
-
-/** Does what Node does with a delay that overflows: fires at once. */
-class NodeLikeClock extends SimulatedClock {
-  override setTimeout(callback: () => void, delayMs: number): unknown {
-    return super.setTimeout(callback, delayMs > longestTimerMs ? 1 : delayMs)
-  }
-}
 
 function fail(error: unknown): never {
   throw error
