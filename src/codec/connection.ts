@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Observable, type Subscriber } from 'rxjs'
 
@@ -24,6 +25,9 @@ import { Writer, type FlushQueue } from './writer.ts'
 const SHARE_PAYLOAD_BYTES = 4_096
 /** How long the peer may take for the last bytes before the stream is cut. */
 const END_TIMEOUT_MS = 1_000
+
+/** Silence after which the system asks whether the peer of a client without keepalive is still there. */
+const TCP_KEEPALIVE_DELAY_MS = 60_000
 
 /** What all connections of a broker share. */
 export interface ConnectionContext {
@@ -104,6 +108,9 @@ export class StreamConnection implements Connection {
     this.#decoder.topicAliasMaximum = settings.inboundTopicAliases
     this.#aliases = settings.outboundTopicAliases > 0 ? new TopicAliases(settings.outboundTopicAliases) : undefined
     this.#decoder.accept()
+    // Without a keepalive of MQTT's a peer that is gone would never be missed (threat 46).
+    if (!settings.hasKeepAlive && this.#stream instanceof Socket)
+      this.#stream.setKeepAlive(true, TCP_KEEPALIVE_DELAY_MS)
   }
 
   publish(

@@ -58,6 +58,9 @@ export function encodeControl(
   return encoded !== undefined && encoded.length <= maxBytes ? encoded : undefined
 }
 
+/** With so many codes the remaining length is one byte: written here, since every client gets one. */
+const SHORT_SUBACK_CODES = 100
+
 function encode3(packet: OutboundPacket, version: 3 | 4): Buffer | undefined {
   const options = { protocolVersion: version }
   switch (packet.type) {
@@ -67,12 +70,14 @@ function encode3(packet: OutboundPacket, version: 3 | 4): Buffer | undefined {
       if (returnCode === undefined) return undefined
       // MQTT 3.1 knows no Session Present; a refusal never has it (MQTT-3.2.2-4 of 3.1.1).
       const sessionPresent = version === 4 && returnCode === 0 && packet.sessionPresent
-      return generate({ cmd: 'connack', returnCode, sessionPresent }, options)
+      return Buffer.from([0x20, 2, sessionPresent ? 1 : 0, returnCode])
     }
     case PacketType.Suback: {
       // MQTT-3.9.3-2 of 3.1.1; MQTT 3.1 has no code for failure, and clients understand this one best.
       const granted = packet.reasonCodes.map((code) => (isFailure(code) ? ReasonCode.UnspecifiedError : code))
-      return generate({ cmd: 'suback', messageId: packet.packetId, granted }, options)
+      if (granted.length > SHORT_SUBACK_CODES)
+        return generate({ cmd: 'suback', messageId: packet.packetId, granted }, options)
+      return Buffer.from([0x90, 2 + granted.length, packet.packetId >> 8, packet.packetId & 0xff, ...granted])
     }
     case PacketType.Unsuback:
       return generate({ cmd: 'unsuback', messageId: packet.packetId, granted: [] }, options)

@@ -71,7 +71,8 @@ export class SocketServer implements Listener {
     this.#server = createServer({
       allowHalfOpen: false,
       noDelay: options.bind.path === undefined,
-      keepAlive: options.bind.path === undefined,
+      // Of a plain TCP client the connection takes care itself, once it knows its keepalive: four system calls each.
+      keepAlive: options.transport !== 'tcp' && options.bind.path === undefined,
       keepAliveInitialDelay: tcpKeepAliveDelayMs,
     })
   }

@@ -15,6 +15,8 @@ export interface WireSettings {
   readonly outboundTopicAliases: number
   /** Aliases that the client may set. */
   readonly inboundTopicAliases: number
+  /** Whether the client promises to be heard from; if not, the transport must find out that it is gone. */
+  readonly hasKeepAlive: boolean
 }
 
 /**

@@ -142,6 +142,7 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       connection.accept({
         outboundTopicAliases: Math.min(connect.topicAliasMaximum, limits.maxOutboundTopicAliases),
         inboundTopicAliases: session.isMqtt5 ? limits.topicAliasMaximum : 0,
+        hasKeepAlive: session.keepAliveSeconds > 0,
       })
       if (connection.send(packet)) return
       // MQTT-3.1.2-24: what CONNACK says cannot be left unsaid; a client with no room for it can't be served.
