@@ -134,7 +134,7 @@ class Engine implements Broker {
         this.state = value as Broker['state']
         this.#events.emit({ type: 'broker.state', state: this.state })
       },
-      error: (error) => this.#logger.error({ error }, 'the broker actor failed'),
+      error: (error) => this.#logger.error({ err: error }, 'the broker actor failed'),
       // Not before: that it has stopped is an event as well.
       complete: () => this.#events.close(),
     })
@@ -148,7 +148,7 @@ class Engine implements Broker {
   #makeCore(): SessionCore {
     const { limits } = this
     const options = this.#options
-    const onError = (error: unknown): void => this.#logger.error({ error }, 'a deadline failed')
+    const onError = (error: unknown): void => this.#logger.error({ err: error }, 'a deadline failed')
     return {
       clock: this.#clock,
       deadlines: new Deadlines(this.#clock, limits.maxDeadlinesPerTurn, onError),
@@ -294,7 +294,7 @@ class Engine implements Broker {
 
   readonly #guard = <T>(observable: Observable<T>): Observable<T> =>
     new GuardedObservable(observable, (error) =>
-      this.#logger.error({ error }, 'an observer of messages failed and was unsubscribed'),
+      this.#logger.error({ err: error }, 'an observer of messages failed and was unsubscribed'),
     )
 
   async publish(message: MessageInput): Promise<number> {

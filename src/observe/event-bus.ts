@@ -27,7 +27,7 @@ export class EventBus implements EventSink {
     this.#logger = logger
     this.#logsEvents = logger.isLevelEnabled?.('debug') ?? false
     this.events$ = new GuardedObservable(this.#subject, (error) => {
-      logger.error({ error }, 'an observer of the events failed and was unsubscribed')
+      logger.error({ err: error }, 'an observer of the events failed and was unsubscribed')
     })
   }
 
@@ -38,7 +38,8 @@ export class EventBus implements EventSink {
   emit(input: BrokerEventInput): void {
     if (!this.observed) return
     const event = { ...input, atMs: this.#clock.nowMs() } as BrokerEvent
-    if (this.#logsEvents) this.#logger.debug(event, event.type)
+    // Loggers of pino's kind write out an error under `err` only.
+    if (this.#logsEvents) this.#logger.debug('error' in event ? { ...event, err: event.error } : event, event.type)
     if (!this.#subject.observed) return
     if (this.#queue.length >= MAX_QUEUED_EVENTS) {
       if (this.#lost++ === 0) this.#logger.warn({}, 'observers of the events do not keep up; some are lost')

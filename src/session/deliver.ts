@@ -30,7 +30,7 @@ export function deliverSafely(events: EventSink, logger: Logger): Deliver {
       }
       subscriber.deliver(given, qos, retain, subscriptionIdentifiers, group)
     } catch (error) {
-      logger.error({ clientId: subscriber.clientId, error }, 'a delivery failed')
+      logger.error({ clientId: subscriber.clientId, err: error }, 'a delivery failed')
       events.emit({ type: 'hook.failed', hook: 'onDeliver', clientId: subscriber.clientId, error })
     }
   }

@@ -221,7 +221,7 @@ export class Outbound {
     return true
   }
 
-  /** PUBREC. Returns the code for the PUBREL to answer with; undefined: the message ended here. */
+  /** PUBREC: answered with PUBREL, unless it ends the message. */
   onPubrec(connection: Connection, packetId: number, reasonCode: number): void {
     const entry = this.#inflight.get(packetId)
     if (entry === undefined || entry.qos !== 2 || this.#waitsForResend(entry)) {

@@ -20,6 +20,7 @@ import { beginConnect, onAuthPacket, type AdmittedAtOnce, type Exchange } from '
 import type { Connection } from './connection.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
+import { hookClientOf } from './hook-client.ts'
 import type { Inbound } from './inbound.ts'
 import type { Watched } from './keepalive.ts'
 import { Outbound, type OutboundHost } from './outbound.ts'
@@ -268,7 +269,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   #onHandlerError(error: unknown): void {
     if (error instanceof ProtocolError) return this.refusePacket(error.reasonCode, error.message, error.silent)
-    this.core.logger.error({ sessionId: this.id, clientId: this.clientId, error }, 'a packet handler failed')
+    this.core.logger.error({ sessionId: this.id, clientId: this.clientId, err: error }, 'a packet handler failed')
     this.core.events.emit({ type: 'session.failed', ...this.names, error })
     this.send({
       type: 'session.disconnect',
@@ -281,7 +282,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   /** The actor itself failed: this session is over, and no other. */
   fail(error: unknown): void {
-    this.core.logger.error({ sessionId: this.id, clientId: this.clientId, error }, 'a session actor failed')
+    this.core.logger.error({ sessionId: this.id, clientId: this.clientId, err: error }, 'a session actor failed')
     this.core.events.emit({ type: 'session.failed', ...this.names, error })
     const connection = this.releaseConnection()
     if (connection) {
@@ -312,6 +313,11 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     subscriptionIdentifiers: readonly number[] | undefined,
     group: DeliveryGroup | undefined,
   ): void {
+    if (this.outbound === undefined && !this.core.registry.hosts.has(this.id)) {
+      // It has ended since the message was matched: by a hook, or between two slices of a fan-out.
+      if (!group?.redeliver(publication)) this.dropped(publication, qos, 'session-ended')
+      return
+    }
     this.outbound ??= this.#makeOutbound()
     this.outbound.deliver(publication, qos, retain, subscriptionIdentifiers, group)
   }
@@ -391,9 +397,4 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
       outbound?.end()
     }
   }
-}
-
-export function hookClientOf(session: Session, { grant, connect, connection }: SessionContext): HookClient {
-  const protocolVersion = connect?.protocolVersion ?? 4
-  return { clientId: session.clientId, sessionId: session.id, protocolVersion, grant: grant!, connection }
 }

@@ -10,8 +10,9 @@ import { ReasonCode } from '../reason-codes.ts'
 import type { SessionCore } from './core.ts'
 import type { Deadline } from './deadlines.ts'
 import { withTimeout } from './decide.ts'
+import { hookClientOf } from './hook-client.ts'
 import { checkChanges } from './message-check.ts'
-import { hookClientOf, type Session } from './session.ts'
+import type { Session } from './session.ts'
 
 /**
  * The wills of a broker, each a root actor of its own: a session that ends takes its children
@@ -98,7 +99,7 @@ export class WillHost {
       },
       error: (error) => {
         wills.settled(input)
-        core.logger.error({ clientId: session.clientId, error }, 'a will actor failed')
+        core.logger.error({ clientId: session.clientId, err: error }, 'a will actor failed')
       },
     })
   }

@@ -149,3 +149,29 @@ test.each(['constructor', 'toString', '__proto__'])('limits.%s is no limit', (na
   const limits = JSON.parse(`{ "${name}": 1 }`) as object
   expect(() => createBroker({ limits })).toThrow(expect.objectContaining({ code: 'SMQ_OPTION_INVALID' }) as Error)
 })
+
+test('what was matched for a session that ends before its turn is not lost in silence', async () => {
+  const t = startBroker({
+    hooks: {
+      onDeliver: (_message, { clientId }) => {
+        if (clientId !== 'last') t.broker.sessions.get(clientId)?.expire()
+        return next()
+      },
+    },
+  })
+  const dropped: string[] = []
+  t.broker.events$.subscribe((event) => {
+    if (event.type === 'message.dropped') dropped.push(`${event.clientId} ${event.topic} ${event.reason}`)
+  })
+  for (const clientId of ['plain', 'member']) {
+    const client = await t.connect({ clientId })
+    await client.subscribe([[clientId === 'plain' ? 'a' : '$share/g/b', { qos: 1 }]])
+  }
+  const last = await t.connect({ clientId: 'last' })
+  await last.subscribe([['$share/g/b', { qos: 1 }]])
+  await t.broker.publish({ topic: 'a', qos: 1 })
+  await t.broker.publish({ topic: 'b', qos: 1 })
+  await last.expectPublish({ topic: 'b', qos: 1 })
+  await t.settle()
+  expect(dropped).toEqual(['plain a session-ended'])
+})
