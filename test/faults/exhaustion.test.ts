@@ -436,6 +436,32 @@ describe('threat 53: admission', () => {
     await running.connect({ clientId: 'c' })
   })
 
+  test('threat 53: the work for one that comes back does not grow with how many do', async () => {
+    const perConnection = async (count: number): Promise<number> => {
+      const running = startBroker({ limits: { maxConnectsPerSecond: Infinity } })
+      const counted = ['nowMs', 'setTimeout', 'clearTimeout'] as const
+      let work = 0
+      for (const name of counted) {
+        const original = running.clock[name].bind(running.clock) as (...args: unknown[]) => unknown
+        Object.assign(running.clock, {
+          [name]: (...args: unknown[]) => {
+            work += 1
+            return original(...args)
+          },
+        })
+      }
+      const session = (n: number) => ({ clientId: `c${n}`, keepAlive: 60, ...persistent })
+      const crowd = await Promise.all(Array.from({ length: count }, async (_, n) => running.connect(session(n))))
+      for (const client of crowd) client.drop()
+      await running.settle()
+      work = 0
+      await Promise.all(Array.from({ length: count }, async (_, n) => running.connect(session(n))))
+      return work / count
+    }
+    const [few, many] = [await perConnection(100), await perConnection(2000)]
+    expect(many).toBeLessThan(few * 1.2 + 1)
+  })
+
   test('threat 53: who is refused costs nothing that stays', async () => {
     const running = startBroker({ limits: { maxConnectsPerSecond: 1 } })
     await running.connect({ clientId: 'kept' })
