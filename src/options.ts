@@ -113,7 +113,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxMessagesPerSecond: Infinity,
   messageBurst: 100,
   maxWillsPerSecond: 1_000,
-  maxDeadlinesPerTurn: 1_000,
+  maxDeadlinesPerTurn: 200,
   maxWebSocketMessageBytes: 1_048_576,
   maxWebSocketFragments: 256,
   handshakeTimeoutMs: 5_000,

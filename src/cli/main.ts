@@ -1,8 +1,8 @@
 #!/usr/bin/env node
+import { tuneHeap } from './heap.ts'
 import { runCommandLine } from './program.ts'
-import { limitYoungGeneration } from './young-generation.ts'
 
-limitYoungGeneration()
+tuneHeap()
 
 const status = await runCommandLine(
   process.argv.slice(2),

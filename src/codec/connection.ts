@@ -17,7 +17,7 @@ import type { AcknowledgementType, Connection, PauseReason, WireSettings } from 
 import { TopicAliases } from './aliases.ts'
 import { Decoder } from './decoder.ts'
 import { encodeControl } from './encode-control.ts'
-import { imageOf, measureHeader, writeHeader, type DeliveryFields } from './encode-publish.ts'
+import { flaggedImage, imageOf, measureHeader, writeHeader, type DeliveryFields } from './encode-publish.ts'
 import { slab } from './slab.ts'
 import { Writer, type FlushQueue } from './writer.ts'
 
@@ -123,15 +123,14 @@ export class StreamConnection implements Connection {
   ): boolean {
     const version = this.#decoder.protocolVersion === 5 ? 5 : 4
     const plain =
-      !duplicate &&
-      !retain &&
-      (version === 4 ||
-        (subscriptionIdentifiers === undefined && publication.expiresAtMs === Infinity && this.#aliases === undefined))
-    const { payloadLength } = publication
-    if (!plain || (payloadLength >= SHARE_PAYLOAD_BYTES && (qos > 0 || publication.image?.key !== version * 4))) {
+      version === 4 ||
+      (subscriptionIdentifiers === undefined && publication.expiresAtMs === Infinity && this.#aliases === undefined)
+    const isLarge = publication.payloadLength >= SHARE_PAYLOAD_BYTES
+    const flags = (duplicate ? 0x08 : 0) | (retain ? 0x01 : 0)
+    if (!plain || (isLarge && (qos > 0 || flags > 0 || publication.image?.key !== version * 4))) {
       return this.#publishWithHeader(publication, version, qos, packetId, duplicate, retain, subscriptionIdentifiers)
     }
-    const image = imageOf(publication, version, qos)
+    const image = flags > 0 ? flaggedImage(publication, version, qos, flags) : imageOf(publication, version, qos)
     // MQTT-3.1.2-24
     if (image.end - image.start > this.#maxOutboundPacketBytes) return false
     this.#writer.append(image.bytes, image.start, image.end, image.idOffset, packetId)

@@ -28,12 +28,17 @@ export function imageOf(publication: Publication, version: 4 | 5, qos: QoS): Pub
     if (image.key === key) return image
     image = image.next
   }
-  image = encodeImage(publication, version, qos, key)
+  image = encodeImage(publication, version, qos, 0, key)
   publication.image = image
   return image
 }
 
-function encodeImage(publication: Publication, version: 4 | 5, qos: QoS, key: number): PublicationImage {
+/** The same for one delivery, with `flags` (DUP, RETAIN) in its first byte. Not kept: few need it. */
+export function flaggedImage(publication: Publication, version: 4 | 5, qos: QoS, flags: number): PublicationImage {
+  return encodeImage(publication, version, qos, flags, -1)
+}
+
+function encodeImage(publication: Publication, version: 4 | 5, qos: QoS, flags: number, key: number): PublicationImage {
   publication.flatten()
   const payloadLength = publication.payloadEnd - publication.payloadStart
   const properties = version === 5 ? propertyBytesOf(publication) : EMPTY
@@ -43,7 +48,7 @@ function encodeImage(publication: Publication, version: 4 | 5, qos: QoS, key: nu
   const total = 1 + varintLength(remaining) + remaining
   const start = slab.reserve(total)
   const out = slab.bytes
-  out[start] = 0x30 | (qos << 1)
+  out[start] = 0x30 | flags | (qos << 1)
   let at = writeVarint(out, start + 1, remaining)
   out[at] = topicLength >> 8
   out[at + 1] = topicLength & 0xff

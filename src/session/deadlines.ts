@@ -73,20 +73,21 @@ export class Deadlines {
   #fire(): void {
     this.#timerAtMs = Infinity
     const nowMs = this.#clock.nowMs()
-    let fired = 0
+    // Cancelled ones count too: as many as were set may fall due together, and each costs a way through the heap.
+    let taken = 0
     for (
       let next = this.#heap[0];
-      next !== undefined && next.atMs <= nowMs && fired < this.#maxPerTurn;
+      next !== undefined && next.atMs <= nowMs && taken < this.#maxPerTurn;
       next = this.#heap[0]
     ) {
       this.#pop()
+      taken++
       const callback = next.callback
       if (callback === undefined) {
         this.#cancelled--
         continue
       }
       next.callback = undefined
-      fired++
       try {
         callback()
       } catch (error) {

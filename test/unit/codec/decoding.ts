@@ -35,11 +35,13 @@ function plain(packet: InboundPacket): unknown {
     properties,
     propertyHex: propertyBytes?.toString('hex'),
     payload: payload.toString('hex'),
-    image: image && {
-      key: image.key,
-      hex: image.bytes.subarray(image.start, image.end).toString('hex'),
-      idAt: image.idOffset === -1 ? -1 : image.idOffset - image.start,
-    },
+    // A large one has an encoding to pass on only if it came in one chunk.
+    image: payload.length < 32_000 &&
+      image && {
+        key: image.key,
+        hex: image.bytes.subarray(image.start, image.end).toString('hex'),
+        idAt: image.idOffset === -1 ? -1 : image.idOffset - image.start,
+      },
   }
 }
 
