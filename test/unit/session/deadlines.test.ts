@@ -92,6 +92,26 @@ test('threat 101: no more than the allowed number fires in one turn, and nothing
   expect([perTurn, deadlines.size]).toEqual([Array(100).fill(1000), 0])
 })
 
+test('threat 101: cancelled deadlines that fall due together are passed over in slices as well', () => {
+  let nowMs = 0
+  let turns = 0
+  const callbacks: (() => void)[] = []
+  const clock: Clock = { nowMs: () => nowMs, setTimeout: (callback) => callbacks.push(callback), clearTimeout: () => {} }
+  const deadlines = new Deadlines(clock, 1000, fail)
+  for (let count = 0; count < 60_000; count += 1) deadlines.schedule(9000, () => {})
+  // Fewer than half, so that they are not swept away at once.
+  const cancelled = Array.from({ length: 50_000 }, () => deadlines.schedule(5000, fail))
+  for (const deadline of cancelled) deadlines.cancel(deadline)
+  nowMs = 6000
+  callbacks.splice(0, callbacks.length - 1)
+  for (let turn = callbacks.pop(); turn && turns < 1000; turn = callbacks.pop()) {
+    turns += 1
+    turn()
+    if (turns >= 50) break
+  }
+  expect([turns, deadlines.size]).toEqual([50, 60_000])
+})
+
 test('threat 60: a deadline that throws is reported and the next one fires', () => {
   const clock = new SimulatedClock()
   const errors: unknown[] = []
