@@ -159,7 +159,7 @@ class Engine implements Broker {
         strategy: options.sharedSubscriptionStrategy ?? 'round-robin',
         clock: this.#clock,
         events: this.#events,
-        deliver: deliverSafely(this.#events, this.#logger),
+        deliver: deliverSafely(this.#events),
       }),
       events: this.#events,
       logger: this.#logger,

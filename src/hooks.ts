@@ -7,7 +7,7 @@ import type {
   SubscriptionRequest,
   UserProperties,
 } from './messages.ts'
-import type { ReasonCode } from './reason-codes.ts'
+import { isFailure, type FailureReasonCode } from './reason-codes.ts'
 
 /**
  * Who a session is, decided once per CONNECT by an authenticator and changed by the server only.
@@ -39,7 +39,7 @@ export interface Allow {
 /** Refuses: the code goes to an MQTT 5 client as it is, to older ones as the nearest return code. */
 export interface Deny {
   readonly type: 'deny'
-  readonly reasonCode: ReasonCode
+  readonly reasonCode: FailureReasonCode
   /** For the operator's log and, where the client wants problem information, for the client. */
   readonly reason: string
   /** With 0x9C or 0x9D: where to go instead. */
@@ -64,7 +64,9 @@ export function allow(details: Omit<Allow, 'type'> = {}): Allow {
   return { type: 'allow', ...details }
 }
 
-export function deny(reasonCode: ReasonCode, reason: string, serverReference?: string): Deny {
+/** Throws a TypeError for a code that does not mean failure, which as any failure of a hook is a refusal with 0x87. */
+export function deny(reasonCode: FailureReasonCode, reason: string, serverReference?: string): Deny {
+  if (!isFailure(reasonCode)) throw new TypeError(`reason code ${String(reasonCode)} does not mean failure`)
   return serverReference === undefined
     ? { type: 'deny', reasonCode, reason }
     : { type: 'deny', reasonCode, reason, serverReference }

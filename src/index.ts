@@ -56,6 +56,6 @@ export {
   type WsListenerOptions,
   type WssListenerOptions,
 } from './options.ts'
-export { ReasonCode } from './reason-codes.ts'
+export { ReasonCode, type FailureReasonCode } from './reason-codes.ts'
 export type { ClientOptions, ClientSubscribeOptions, LocalClient } from './session/local-client.ts'
 export type { BrokerSessions, SessionView } from './session/sessions.ts'

@@ -51,6 +51,9 @@ export const ReasonCode = {
 /** A reason code that the broker knows. On the wire it is one byte. */
 export type ReasonCode = (typeof ReasonCode)[keyof typeof ReasonCode]
 
+/** The codes that say no: those from 0x80 on. */
+export type FailureReasonCode = Exclude<ReasonCode, 0x00 | 0x01 | 0x02 | 0x04 | 0x10 | 0x11 | 0x18 | 0x19>
+
 /** Codes from 0x80 on mean failure (MQTT 5 section 2.4). */
 export function isFailure(code: number): boolean {
   return code >= 0x80

@@ -36,6 +36,13 @@ export class EventBus implements EventSink {
   }
 
   emit(input: BrokerEventInput): void {
+    // A hook that fails refuses people: its operator hears of it whether or not somebody observes.
+    if (input.type === 'hook.failed') {
+      this.#logger.warn(
+        { hook: input.hook, clientId: input.clientId, err: input.error },
+        'a hook failed; its verdict is no',
+      )
+    }
     if (!this.observed) return
     const event = { ...input, atMs: this.#clock.nowMs() } as BrokerEvent
     // Loggers of pino's kind write out an error under `err` only.

@@ -169,7 +169,6 @@ function decide(session: Session, exchange: Exchange, connect: ConnectRequest): 
 /** Semantics 7.11: a decision that fails is a refusal. */
 function failedDecision({ core, clientId }: Session, error: unknown): Decision {
   core.events.emit({ type: 'hook.failed', hook: 'authenticate', clientId, error })
-  core.logger.warn({ clientId, err: error }, 'an authenticator failed; the client is refused')
   return { verdict: deny(ReasonCode.NotAuthorized, 'authentication failed'), authenticator: 'none' }
 }
 

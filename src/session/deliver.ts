@@ -1,5 +1,4 @@
 import type { EventSink } from '../events.ts'
-import type { Logger } from '../options.ts'
 import type { Deliver } from '../router/fanout.ts'
 import { changed, toMessage } from './inbound.ts'
 import { isPromise } from './decide.ts'
@@ -9,7 +8,7 @@ import { Session } from './session.ts'
  * What stands between the router and a subscriber: the `onDeliver` hook of the session's listener,
  * and a net. One subscriber that fails must not keep a message from the others (threat 60).
  */
-export function deliverSafely(events: EventSink, logger: Logger): Deliver {
+export function deliverSafely(events: EventSink): Deliver {
   return (subscriber, publication, qos, retain, subscriptionIdentifiers, group) => {
     try {
       let given = publication
@@ -30,7 +29,6 @@ export function deliverSafely(events: EventSink, logger: Logger): Deliver {
       }
       subscriber.deliver(given, qos, retain, subscriptionIdentifiers, group)
     } catch (error) {
-      logger.error({ clientId: subscriber.clientId, err: error }, 'a delivery failed')
       events.emit({ type: 'hook.failed', hook: 'onDeliver', clientId: subscriber.clientId, error })
     }
   }

@@ -7,7 +7,7 @@ import type { AllowMessage, Deny, Grant, HookClient, Next } from '../hooks.ts'
 import { type Message, type WillPacket } from '../messages.ts'
 import { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
-import type { SessionCore } from './core.ts'
+import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
 import { withTimeout } from './decide.ts'
 import { hookClientOf } from './hook-client.ts'
@@ -74,6 +74,8 @@ export class WillHost {
   readonly #core: SessionCore
   readonly #session: Session
   readonly #will: WillPacket
+  /** Of the listener that the will came through; the session may come back through another. */
+  readonly #policy: SessionPolicy
   #client: HookClient
   #deadline: Deadline | undefined = undefined
 
@@ -88,6 +90,7 @@ export class WillHost {
     this.#core = core
     this.#session = session
     this.#will = will
+    this.#policy = session.policy
     this.#client = client
     this.actor = createActor(wills.machine, { input })
     this.actor.subscribe({
@@ -141,7 +144,7 @@ export class WillHost {
   /** Authorises the will against who the session is, then publishes it. */
   async fire(): Promise<FireOutcome> {
     await this.#turn()
-    const verdict = await decideWill(this.#session, this.#client.grant, this.#will, this.#client)
+    const verdict = await decideWill(this.#session, this.#client.grant, this.#will, this.#client, this.#policy)
     if (verdict.type === 'deny') return { type: 'withheld', reason: verdict.reason }
     await this.#core.router.publish(willPublication(this.#core, this.#client.clientId, this.#will, verdict))
     return { type: 'published' }
@@ -175,8 +178,9 @@ export async function decideWill(
   grant: Grant | undefined,
   will: WillPacket,
   client?: HookClient,
+  policy: SessionPolicy = session.policy,
 ): Promise<Next | Deny | AllowMessage> {
-  const { core, policy } = session
+  const { core } = session
   const { onPublish } = policy.hooks
   if (!onPublish || !grant) return { type: 'next' }
   const message: Message = {

@@ -96,11 +96,17 @@ test('threat 101: cancelled deadlines that fall due together are passed over in 
   let nowMs = 0
   let turns = 0
   const callbacks: (() => void)[] = []
-  const clock: Clock = { nowMs: () => nowMs, setTimeout: (callback) => callbacks.push(callback), clearTimeout: () => {} }
+  const clock: Clock = {
+    nowMs: () => nowMs,
+    setTimeout: (callback) => callbacks.push(callback),
+    clearTimeout: () => {},
+  }
   const deadlines = new Deadlines(clock, 1000, fail)
   for (let count = 0; count < 60_000; count += 1) deadlines.schedule(9000, () => {})
   // Fewer than half, so that they are not swept away at once.
-  const cancelled = Array.from({ length: 50_000 }, () => deadlines.schedule(5000, fail))
+  const cancelled = Array.from({ length: 50_000 }, () =>
+    deadlines.schedule(5000, () => fail(new Error('a cancelled deadline fired'))),
+  )
   for (const deadline of cancelled) deadlines.cancel(deadline)
   nowMs = 6000
   callbacks.splice(0, callbacks.length - 1)

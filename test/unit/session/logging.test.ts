@@ -24,7 +24,7 @@ test('a decision that failed', async () => {
   const t = startLogging('warn')
   await t.first(connect()).expectRefused(0x87)
   expect(t.lines.map(({ msg, err }) => [msg, err?.message])).toEqual([
-    ['an authenticator failed; the client is refused', 'the directory is away'],
+    ['a hook failed; its verdict is no', 'the directory is away'],
   ])
 })
 
