@@ -100,9 +100,9 @@ export class Outbound {
       ) {
         return this.#send(connection, publication, qos, retain, subscriptionIdentifiers, group)
       }
-    } else if (qos === 0 && (connection === undefined || !this.#host.isFlowing)) {
+    } else if (qos === 0 && connection === undefined) {
       // MQTT-3.1.2-5: only QoS 1 and 2 wait for a client that is away.
-      if (connection === undefined) return this.#host.dropped(publication, qos, 'offline')
+      return this.#host.dropped(publication, qos, 'offline')
     }
     this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
   }
