@@ -158,7 +158,7 @@ export class Subscriptions {
       ...(reasonString ? { reasonString } : {}),
     })
     const wanted = granted.flatMap((one) => (one.replay ? [one.replay] : []))
-    if (wanted.length === 0) return
+    if (wanted.length === 0 || session.core.router.retained.count === 0) return
     session.replay ??= new RetainedReplay(session)
     session.replay.add(wanted)
   }
