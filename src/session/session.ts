@@ -355,7 +355,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
       this.isWaking = false
       this.send({ type: 'delivery.ready' })
     }
-    this.replay?.continue()
+    this.replay?.wake()
   }
 
   /** What an earlier connection left is still going out. */

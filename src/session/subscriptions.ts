@@ -246,11 +246,27 @@ export class RetainedReplay {
       const cursor = router.retained.match(subscription.filter)
       this.#waiting.push({ subscription, cursor })
     }
-    this.continue()
+    this.#continue()
   }
 
-  /** Goes on while the session takes messages; called again when it has room. */
-  continue(): void {
+  /** The session has room. Acknowledgements come many to a read: what they make room for is given together. */
+  wake(): void {
+    if (this.#running || this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => this.#resume())
+  }
+
+  #resume(): void {
+    this.#scheduled = false
+    try {
+      this.#continue()
+    } catch (error) {
+      this.#session.error(error)
+    }
+  }
+
+  /** Goes on while the session takes messages. */
+  #continue(): void {
     if (this.#running || this.#scheduled) return
     this.#running = true
     let budget = this.#session.policy.limits.maxRetainedPerTurn
@@ -318,9 +334,6 @@ export class RetainedReplay {
 
   #yield(): void {
     this.#scheduled = true
-    setImmediate(() => {
-      this.#scheduled = false
-      this.continue()
-    })
+    setImmediate(() => this.#resume())
   }
 }
