@@ -303,8 +303,7 @@ class Engine implements Broker {
     const payload = checkedPayload(message, this.limits)
     const publication = new Publication(topic, qos, retain, false, 0, payload, 0, payload.length)
     publication.properties = properties
-    const expiry = properties?.messageExpiryIntervalSeconds
-    if (expiry !== undefined) publication.expiresAtMs = this.#clock.nowMs() + expiry * 1000
+    publication.startExpiry(this.#clock)
     await this.#core.router.publish(publication)
     return publication.reached
   }

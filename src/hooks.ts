@@ -80,6 +80,11 @@ export function challenge(authenticationData?: Uint8Array): Challenge {
   return authenticationData ? { type: 'challenge', authenticationData } : { type: 'challenge' }
 }
 
+/** Whether a hook takes its time. Most don't, and what is decided at once need not wait a turn. */
+export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof value === 'object' && value !== null && 'then' in value
+}
+
 /** What a client says of itself in CONNECT, without its secrets: safe to log, store and show. */
 export interface ConnectRequest {
   readonly clientId: string

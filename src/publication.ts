@@ -1,6 +1,7 @@
 import { Buffer } from 'node:buffer'
 
-import type { MessageProperties, QoS } from './messages.ts'
+import type { Message, MessageProperties, QoS } from './messages.ts'
+import type { Clock } from './options.ts'
 
 /**
  * One encoding of a publication, shared by every subscriber that can take the same bytes: retain 0,
@@ -98,6 +99,18 @@ export class Publication {
     let length = this.payloadEnd - this.payloadStart
     if (this.rest !== undefined) for (const piece of this.rest) length += piece.length
     return length
+  }
+
+  /** MQTT-3.3.2-5: its expiry interval, if it has one, counts from now. The clock is asked only then. */
+  startExpiry(clock: Pick<Clock, 'nowMs'>): void {
+    const seconds = this.properties?.messageExpiryIntervalSeconds
+    if (seconds !== undefined) this.expiresAtMs = clock.nowMs() + seconds * 1000
+  }
+
+  /** The message as hooks and observers see it; `qos` and `retain` are those of a delivery where there is one. */
+  toMessage(qos: QoS = this.qos, retain: boolean = this.retain): Message {
+    const { topic, payload, properties, publisher } = this
+    return { topic, payload, qos, retain, properties: properties ?? {}, publisher }
   }
 
   /**

@@ -1,5 +1,5 @@
 import type { Allow, AuthenticationRequest, Authenticator, Challenge, Deny, Verdict } from '../hooks.ts'
-import { deny } from '../hooks.ts'
+import { deny, isPromise } from '../hooks.ts'
 import { ReasonCode } from '../reason-codes.ts'
 
 /** A verdict that stands, with the name of who gave it. */
@@ -59,10 +59,6 @@ function undecided(method: string | undefined, asked: boolean, policy: Authentic
   }
   if (method === undefined && policy.allowAnonymous) return { verdict: { type: 'allow' }, authenticator: 'anonymous' }
   return { verdict: deny(ReasonCode.NotAuthorized, 'no authenticator accepted the client'), authenticator: 'none' }
-}
-
-function isPromise(verdict: Verdict | Promise<Verdict>): verdict is Promise<Verdict> {
-  return typeof verdict === 'object' && verdict !== null && 'then' in verdict
 }
 
 /** Hooks are written in JavaScript too: an answer of another shape is a refusal (semantics 7.12). */

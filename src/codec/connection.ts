@@ -266,12 +266,6 @@ export class StreamConnection implements Connection {
     else this.#stream.resume()
   }
 
-  destroy(): void {
-    this.#finished = true
-    this.#writer.close()
-    this.#stream.destroy()
-  }
-
   #attach(subscriber: Subscriber<InboundPacket>): () => void {
     this.#sink = subscriber
     this.#decode()

@@ -33,11 +33,6 @@ export class GuardedObservable<T> extends Observable<T> {
     }
     const given: Partial<Observer<T>> =
       typeof observerOrNext === 'function' ? { next: observerOrNext } : (observerOrNext ?? {})
-    const observer: Partial<Observer<T>> = {
-      ...(given.next || typeof given === 'object' ? { next: (value) => given.next?.(value) } : {}),
-      error: (failure: unknown) => (error ?? given.error?.bind(given) ?? this.#onError)(failure),
-      complete: () => (complete ?? given.complete?.bind(given))?.(),
-    }
     let subscription: Subscription | undefined = undefined
     let failed = false
     const guard =
@@ -53,9 +48,9 @@ export class GuardedObservable<T> extends Observable<T> {
         }
       }
     subscription = super.subscribe({
-      next: guard((value: T) => observer.next?.(value)),
-      error: guard((failure: unknown) => observer.error?.(failure)),
-      complete: guard(() => observer.complete?.()),
+      next: guard((value: T) => given.next?.(value)),
+      error: guard((failure: unknown) => (error ?? given.error?.bind(given) ?? this.#onError)(failure)),
+      complete: guard(() => (complete ?? given.complete?.bind(given))?.()),
     })
     if (failed) subscription.unsubscribe()
     return subscription

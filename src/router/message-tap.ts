@@ -26,13 +26,19 @@ export class MessageTap implements Subscriber {
   }
 
   deliver(publication: Publication, qos: QoS, retain: boolean): void {
-    const { topic, payload, properties, publisher } = publication
     if (this.#queue.length >= MAX_QUEUED_MESSAGES) {
-      this.#events.emit({ type: 'message.dropped', clientId: '', topic, qos, reason: 'observer-slow' })
+      this.#events.emit({
+        type: 'message.dropped',
+        clientId: '',
+        topic: publication.topic,
+        qos,
+        reason: 'observer-slow',
+      })
       return
     }
     // Observers may keep the message: it must not pin the chunk that it came in.
-    this.#queue.push({ topic, payload: Buffer.from(payload), qos, retain, properties: properties ?? {}, publisher })
+    const message = publication.toMessage(qos, retain)
+    this.#queue.push({ ...message, payload: Buffer.from(message.payload) })
     if (this.#queue.length === 1) setImmediate(() => this.#flush())
   }
 

@@ -2,11 +2,11 @@ import { randomUUID } from 'node:crypto'
 
 import type { AuthenticationOutcome, WillSummary } from '../../machines/session.machine.ts'
 import { authenticate, type Decision } from '../auth/chain.ts'
-import { deny, type Allow, type AuthenticationRequest, type ConnectRequest, type Grant } from '../hooks.ts'
+import { deny, isPromise, type Allow, type AuthenticationRequest, type ConnectRequest, type Grant } from '../hooks.ts'
 import type { AuthPacket, ConnectPacket, WillPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { admitAtOnce } from './admission.ts'
-import { isPromise, withTimeout } from './decide.ts'
+import { withTimeout } from './decide.ts'
 import type { Session } from './session.ts'
 
 const ReAuthenticate = ReasonCode.ReAuthenticate

@@ -68,5 +68,4 @@ export interface Connection {
   resume(reason: PauseReason): void
   /** Writes what is left and ends the stream; destroys it if the peer does not take it in time. */
   end(): void
-  destroy(): void
 }

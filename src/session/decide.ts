@@ -22,7 +22,3 @@ export function withTimeout<T>(clock: Clock, timeoutMs: number, hook: string, de
     )
   })
 }
-
-export function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
-  return typeof value === 'object' && value !== null && 'then' in value
-}

@@ -1,7 +1,7 @@
 import type { EventSink } from '../events.ts'
 import type { Deliver } from '../router/fanout.ts'
-import { changed, toMessage } from './inbound.ts'
-import { isPromise } from './decide.ts'
+import { changed } from './inbound.ts'
+import { isPromise } from '../hooks.ts'
 import { Session } from './session.ts'
 
 /**
@@ -13,10 +13,7 @@ export function deliverSafely(events: EventSink): Deliver {
     try {
       let given = publication
       if (subscriber instanceof Session && subscriber.policy.hooks.onDeliver !== undefined) {
-        const verdict = subscriber.policy.hooks.onDeliver(
-          { ...toMessage(publication), qos, retain },
-          subscriber.hookClient,
-        )
+        const verdict = subscriber.policy.hooks.onDeliver(publication.toMessage(qos, retain), subscriber.hookClient)
         if (verdict?.type === 'deny') return subscriber.dropped(publication, qos, 'denied')
         if (verdict?.type === 'allow') given = changed(publication, verdict)
         // A promise, for one: a delivery does not wait, and what was not decided is not allowed.

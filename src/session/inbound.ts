@@ -1,11 +1,11 @@
 import { ProtocolError } from '../errors.ts'
-import type { AllowMessage, Deny, Next } from '../hooks.ts'
-import { PacketType, type AcknowledgementPacket, type InboundPacket, type Message } from '../messages.ts'
+import { isPromise, type AllowMessage, type Deny, type Next } from '../hooks.ts'
+import { PacketType, type AcknowledgementPacket, type InboundPacket } from '../messages.ts'
 import { Publication } from '../publication.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
 import { isReservedTopic } from '../router/topics.ts'
 import type { Connection } from './connection.ts'
-import { isPromise, withTimeout } from './decide.ts'
+import { withTimeout } from './decide.ts'
 import { checkChanges } from './message-check.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { Session } from './session.ts'
@@ -75,8 +75,7 @@ export class Inbound {
     if (publication.qos === 1 && this.#isInUse(publication)) return
     this.#checkFeatures(publication)
     publication.publisher = session.clientId
-    const expiry = publication.properties?.messageExpiryIntervalSeconds
-    if (expiry !== undefined) publication.expiresAtMs = session.nowMs() + expiry * 1000
+    publication.startExpiry(session.core.clock)
     if (isReservedTopic(publication.topic)) {
       return this.#refuse(publication, ReasonCode.NotAuthorized, 'the topic is reserved')
     }
@@ -132,7 +131,7 @@ export class Inbound {
     const session = this.#session
     let decision: PublishVerdict | Promise<PublishVerdict>
     try {
-      decision = onPublish({ message: toMessage(publication), will: false }, session.hookClient)
+      decision = onPublish({ message: publication.toMessage(), will: false }, session.hookClient)
     } catch (error) {
       return this.#refuseFailed(publication, error)
     }
@@ -241,12 +240,6 @@ export class Inbound {
         session.outbound?.onPubcomp(packetId)
     }
   }
-}
-
-/** The message as hooks see it. */
-export function toMessage(publication: Publication): Message {
-  const { topic, payload, qos, retain, properties, publisher } = publication
-  return { topic, payload, qos, retain, properties: properties ?? {}, publisher }
 }
 
 /** The message with what a hook replaced, if it can be sent. Identifier and QoS stay: they belong to the packet. */

@@ -130,10 +130,6 @@ export class LocalConnection implements Connection {
     })
   }
 
-  destroy(): void {
-    this.end()
-  }
-
   /** The client is gone without DISCONNECT. */
   abort(): void {
     if (this.#closed) return
@@ -152,8 +148,7 @@ export class LocalConnection implements Connection {
     const messages = this.#messages
     this.#messages = []
     for (const { publication, qos, packetId, retain, identifiers } of messages) {
-      const { topic, payload, properties, publisher } = publication
-      this.#peer.onMessage({ topic, payload, qos, retain, properties: properties ?? {}, publisher }, identifiers)
+      this.#peer.onMessage(publication.toMessage(qos, retain), identifiers)
       if (qos === 1) this.push({ type: PacketType.Puback, packetId, reasonCode: ReasonCode.Success })
       else if (qos === 2) this.push({ type: PacketType.Pubrec, packetId, reasonCode: ReasonCode.Success })
     }

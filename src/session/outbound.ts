@@ -14,9 +14,6 @@ export interface OutboundHost {
   readonly connection: Connection | undefined
   /** The session is online and awake; false while it is throttled. */
   readonly isFlowing: boolean
-  readonly isMqtt5: boolean
-  /** Whether it will be there after its connection. */
-  readonly isPersistent: boolean
   nowMs(): number
   dropped(publication: Publication, qos: QoS, reason: DropReason): void
   acknowledged(publication: Publication, qos: QoS): void

@@ -1,4 +1,4 @@
-import type { AllowSubscription, Deny, HookClient, Next } from '../hooks.ts'
+import { isPromise, type AllowSubscription, type Deny, type HookClient, type Next } from '../hooks.ts'
 import {
   PacketType,
   type SubscribePacket,
@@ -13,7 +13,7 @@ import type { Subscription } from '../router/subscription-index.ts'
 import { hasWildcard, isTopicFilter, parseShared } from '../router/topics.ts'
 import type { Subscriber } from '../router/subscriber.ts'
 import type { RetainedCursor } from '../router/retained.ts'
-import { isPromise, withTimeout } from './decide.ts'
+import { withTimeout } from './decide.ts'
 import type { Session } from './session.ts'
 
 type SubscribeVerdict = Next | Deny | AllowSubscription

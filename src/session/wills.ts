@@ -224,7 +224,6 @@ function willPublication(
   )
   publication.properties = changes?.properties ?? will.properties
   publication.publisher = clientId
-  const expiry = publication.properties.messageExpiryIntervalSeconds
-  if (expiry !== undefined) publication.expiresAtMs = core.clock.nowMs() + expiry * 1000
+  publication.startExpiry(core.clock)
   return publication
 }
