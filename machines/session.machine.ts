@@ -24,9 +24,12 @@ import {
   whenDenied,
 } from './session.transitions.ts'
 
+import type { SessionContext } from './session.types.ts'
+
 export type {
   AdmissionOutcome,
   AuthenticationOutcome,
+  Changes,
   Denial,
   Farewell,
   Handover,
@@ -36,8 +39,11 @@ export type {
   SessionEvent,
   SessionInput,
   SessionOutput,
+  Standing,
   WillSummary,
 } from './session.types.ts'
+
+const NO_ATTRIBUTES: SessionContext['sessionAttributes'] = Object.freeze(Object.create(null))
 
 /**
  * The life of a session, and the chart that a person sees. A connection starts an actor in
@@ -50,9 +56,13 @@ export const sessionMachine = sessionSetup.createMachine({
   initial: 'connecting',
   context: ({ input }) => ({
     sessionId: input.sessionId,
+    startedAtMs: input.startedAtMs,
     connection: input.connection,
     connect: undefined,
     grant: undefined,
+    standing: 'valid',
+    sessionAttributes: NO_ATTRIBUTES,
+    connectionAttributes: NO_ATTRIBUTES,
     will: undefined,
     sessionExpiryIntervalSeconds: 0,
     expiresAtMs: undefined,

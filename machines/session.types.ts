@@ -1,5 +1,12 @@
 import type { ConnectRequest, Grant } from '../src/hooks.ts'
 import type { ConnectionInfo, ProtocolVersion, QoS } from '../src/messages.ts'
+import type {
+  Attributes,
+  AttributeScope,
+  AttributeValue,
+  PropertySource,
+  SessionProperties,
+} from '../src/properties.ts'
 import type { ReasonCode } from '../src/reason-codes.ts'
 
 /** A will as the chart sees it: everything but the payload, which the session's host holds. */
@@ -37,6 +44,8 @@ export type SessionEnd =
 export interface SessionInput {
   /** Unique for the life of the process; `clientId` is known from CONNECT on only. */
   readonly sessionId: string
+  /** Broker time at which its first connection was accepted. */
+  readonly startedAtMs: number
   readonly connection: ConnectionInfo
 }
 
@@ -45,13 +54,28 @@ export interface SessionOutput {
   readonly reasonCode: ReasonCode | undefined
 }
 
+/** What has become of the grant. */
+export type Standing =
+  /** It holds; during `limits.grantGraceMs` after its end too. */
+  | 'valid'
+  /** It ended while its client was online and may stay without any right. */
+  | 'expired'
+  /** The server took it away. It gives no right, and its will is never sent. */
+  | 'revoked'
+
 export interface SessionContext {
   readonly sessionId: string
+  readonly startedAtMs: number
   /** The connection it has, or had last. */
   readonly connection: ConnectionInfo
   /** What the client said of itself in its last CONNECT. */
   readonly connect: ConnectRequest | undefined
   readonly grant: Grant | undefined
+  readonly standing: Standing
+  /** Written by the server, gone with the session. */
+  readonly sessionAttributes: Attributes
+  /** Written by the server, gone with the connection. */
+  readonly connectionAttributes: Attributes
   readonly will: WillSummary | undefined
   /** As granted; DISCONNECT may change it. 0 ends with the connection, 4294967295 never expires. */
   readonly sessionExpiryIntervalSeconds: number
@@ -130,11 +154,29 @@ export type SessionEvent =
   | { readonly type: 'session.discard' }
   | ({ readonly type: 'session.disconnect' } & Farewell)
   | { readonly type: 'session.expire' }
+  /** The grant is about to end, has ended, and its grace is over. */
+  | { readonly type: 'deadline.expiring' }
+  | { readonly type: 'deadline.grant' }
+  | { readonly type: 'deadline.connection' }
+  /** The server takes the grant away. */
+  | { readonly type: 'session.revoke'; readonly reason: string }
+  | { readonly type: 'roles.change'; readonly roles: readonly string[] }
+  /** All properties that the session has from now on, with who gave them. */
+  | {
+      readonly type: 'properties.change'
+      readonly properties: SessionProperties
+      readonly propertySources: Readonly<Record<string, PropertySource>>
+    }
+  /** All attributes that the scope has from now on. */
+  | { readonly type: 'attributes.change'; readonly scope: AttributeScope; readonly attributes: Attributes }
   | { readonly type: 'delivery.ready' }
   | { readonly type: 'delivery.blocked' }
   | { readonly type: 'delivery.drained' }
   | { readonly type: 'will.settled' }
   | { readonly type: 'broker.drain' }
+
+/** By name: the value now and before; undefined where there is none. */
+export type Changes<T> = Readonly<Record<string, { readonly value: T | undefined; readonly previous: T | undefined }>>
 
 export type SessionEmitted =
   | {
@@ -148,5 +190,12 @@ export type SessionEmitted =
   | { readonly type: 'session.taken-over' }
   | { readonly type: 'session.refused'; readonly reasonCode: ReasonCode; readonly reason: string }
   | { readonly type: 'session.reauthenticated'; readonly grant: Grant }
+  | { readonly type: 'session.reauthentication-failed'; readonly reasonCode: ReasonCode; readonly reason: string }
+  | { readonly type: 'authority.expiring'; readonly expiresAtMs: number }
+  | { readonly type: 'authority.expired' }
+  | { readonly type: 'authority.revoked'; readonly reason: string }
+  | { readonly type: 'roles.changed'; readonly roles: readonly string[]; readonly previous: readonly string[] }
+  | { readonly type: 'properties.changed'; readonly changes: Changes<string> }
+  | { readonly type: 'attributes.changed'; readonly scope: AttributeScope; readonly changes: Changes<AttributeValue> }
   /** An event that the current state has no use for, and says so instead of losing it silently. */
   | { readonly type: 'session.ignored'; readonly event: SessionEvent['type'] }

@@ -20,7 +20,6 @@ import { guardLogger } from './observe/guarded-logger.ts'
 import { GuardedObservable } from './observe/guarded.ts'
 import {
   defaultLimits,
-  limitFault,
   reachesOtherMachines,
   type BrokerOptions,
   type Clock,
@@ -38,6 +37,7 @@ import { Deadlines } from './session/deadlines.ts'
 import { withTimeout } from './session/decide.ts'
 import { deliverSafely } from './session/deliver.ts'
 import { implement } from './session/implementations.ts'
+import { mergeLimits, sessionPolicy } from './session/policy.ts'
 import { Keepalive } from './session/keepalive.ts'
 import { LocalClient, type ClientOptions } from './session/local-client.ts'
 import { checkedPayload } from './session/message-check.ts'
@@ -174,6 +174,7 @@ class Engine implements Broker {
       },
       limits,
       wills: new RateLimit(this.#clock, limits.maxWillsPerSecond, limits.maxWillsPerSecond),
+      policyVersion: 0,
       decidesAtOnce: true,
       machine: sessionMachine,
     }
@@ -353,13 +354,7 @@ class Engine implements Broker {
   }
 
   #policy(options: CommonListenerOptions): SessionPolicy {
-    const authenticators = options.authenticators ?? this.#options.authenticators ?? []
-    return {
-      limits: mergeLimits(this.limits, options.limits),
-      hooks: { ...this.#options.hooks, ...options.hooks },
-      authenticators,
-      allowAnonymous: options.allowAnonymous ?? this.#options.allowAnonymous ?? authenticators.length === 0,
-    }
+    return sessionPolicy(this.#options, options, this.limits)
   }
 
   #assertOpen(): void {
@@ -369,16 +364,6 @@ class Engine implements Broker {
 
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
-}
-
-function mergeLimits(base: Limits, changes: Partial<Limits> | undefined): Limits {
-  for (const [name, value] of Object.entries(changes ?? {})) {
-    if (!Object.hasOwn(base, name))
-      throw new StatemqError('SMQ_OPTION_INVALID', `there is no limit ${JSON.stringify(name)}`)
-    const fault = limitFault(name as keyof Limits, value)
-    if (fault !== undefined) throw new StatemqError('SMQ_OPTION_INVALID', `limits.${name}: ${fault}`)
-  }
-  return Object.freeze({ ...base, ...changes })
 }
 
 /** As many connections as the system gives file descriptors for, where it says so. */

@@ -1,5 +1,6 @@
 import type { Grant } from './hooks.ts'
 import type { ConnectionInfo, ProtocolVersion, QoS, Transport } from './messages.ts'
+import type { AttributeScope, AttributeValue } from './properties.ts'
 import type { ReasonCode } from './reason-codes.ts'
 
 /** Top-level states of a session machine. */
@@ -62,6 +63,38 @@ export type BrokerEvent = { readonly atMs: number } & (
   | ({ readonly type: 'session.refused'; readonly reasonCode: ReasonCode; readonly reason: string } & OfSession)
   | ({ readonly type: 'session.taken-over' } & OfSession)
   | ({ readonly type: 'session.reauthenticated'; readonly grant: Grant } & OfSession)
+  /** A re-authentication failed; whether the client stays is `failedReauthentication`'s to say. */
+  | ({
+      readonly type: 'session.reauthentication-failed'
+      readonly reasonCode: ReasonCode
+      readonly reason: string
+    } & OfSession)
+  /** The grant ends at `expiresAtMs` unless it is renewed. */
+  | ({ readonly type: 'authority.expiring'; readonly expiresAtMs: number } & OfSession)
+  /** The grant has ended, grace included. */
+  | ({ readonly type: 'authority.expired' } & OfSession)
+  | ({ readonly type: 'authority.revoked'; readonly reason: string } & OfSession)
+  | ({
+      readonly type: 'roles.changed'
+      readonly roles: readonly string[]
+      readonly previous: readonly string[]
+    } & OfSession)
+  /** What changed, with the values before; undefined: there was none, or there is none any more. */
+  | ({
+      readonly type: 'properties.changed'
+      readonly changes: Readonly<
+        Record<string, { readonly value: string | undefined; readonly previous: string | undefined }>
+      >
+    } & OfSession)
+  | ({
+      readonly type: 'attributes.changed'
+      readonly scope: AttributeScope
+      readonly changes: Readonly<
+        Record<string, { readonly value: AttributeValue | undefined; readonly previous: AttributeValue | undefined }>
+      >
+    } & OfSession)
+  /** The role definitions changed; every session is looked at again. */
+  | { readonly type: 'policy.changed'; readonly policyVersion: number }
   | ({ readonly type: 'session.ignored'; readonly event: string; readonly state: SessionState } & OfSession)
   /** An implementation or a handler threw: this session ended, nobody else noticed. */
   | ({ readonly type: 'session.failed'; readonly error: unknown } & OfSession)

@@ -7,6 +7,8 @@ import type {
   SubscriptionRequest,
   UserProperties,
 } from './messages.ts'
+import type { GrantFeatures, GrantLimits } from './options.ts'
+import type { FixedProperties, PropertySource, SessionProperties } from './properties.ts'
 import { isFailure, type FailureReasonCode } from './reason-codes.ts'
 
 /**
@@ -23,6 +25,14 @@ export interface Grant {
   readonly method: string | undefined
   /** Broker time, milliseconds since the epoch. */
   readonly authenticatedAtMs: number
+  /** Broker time at which it ends; undefined: never. */
+  readonly expiresAtMs: number | undefined
+  /** Version of the role definitions at the time of the grant; see `Broker.policyVersion`. */
+  readonly policyVersion: number
+  /** User-defined session properties, and the fixed ones that the authenticator set. */
+  readonly properties: SessionProperties
+  /** Who gave each of them; the same names. */
+  readonly propertySources: Readonly<Record<string, PropertySource>>
 }
 
 /** Accepts the client. What is left out keeps its default. */
@@ -32,6 +42,18 @@ export interface Allow {
   readonly principal?: string
   /** Default: none. */
   readonly roles?: readonly string[]
+  /**
+   * User-defined session properties, all of them: what the client proposed counts only where it is
+   * repeated here. `$Country`, `$Language`, `$Latitude` and `$Longitude` may be set too. Default: none;
+   * in a re-authentication see `BrokerOptions.reauthenticationProperties`.
+   */
+  readonly properties?: Readonly<Record<string, string>>
+  /** When the grant ends, milliseconds since the epoch. Default: never. */
+  readonly expiresAtMs?: number
+  /** Limits of this session in place of its listener's; CONNACK tells the client. */
+  readonly limits?: GrantLimits
+  /** What is offered to this session in place of what the broker offers; CONNACK tells the client. */
+  readonly connack?: GrantFeatures
   /** Sent with the CONNACK, or with AUTH 0x00 after a re-authentication (MQTT 5). */
   readonly authenticationData?: Uint8Array
 }
@@ -98,8 +120,17 @@ export interface ConnectRequest {
   readonly connection: ConnectionInfo
 }
 
+/** Kinds of channel binding that a TLS connection may have. */
+export type ChannelBindingType = 'tls-exporter' | 'tls-unique' | 'tls-server-end-point'
+
 /** What an authenticator gets. `password` and `authenticationData` are its to read, not to keep. */
 export interface AuthenticationRequest extends ConnectRequest {
+  /** Of the actor that asks; a client that resumes a session goes on under that one's. */
+  readonly sessionId: string
+  /** What the broker knows of the session: `$SessionId`, `$ClientIP` and so on, after the first grant also its own. */
+  readonly fixedProperties: FixedProperties
+  /** User properties of CONNECT that begin with `BrokerOptions.proposedPropertyPrefix`, without it. Null prototype. */
+  readonly proposedProperties: SessionProperties
   readonly password: Buffer | undefined
   /** Data of the CONNECT or of the last AUTH packet. */
   readonly authenticationData: Buffer | undefined
@@ -110,6 +141,11 @@ export interface AuthenticationRequest extends ConnectRequest {
   readonly grant: Grant | undefined
   /** Scratch space of this exchange: the same object in every round, gone with the exchange. */
   readonly exchange: Map<string, unknown>
+  /**
+   * The channel binding of the TLS connection (RFC 5929, RFC 9266); undefined where there is none of
+   * that type.
+   */
+  channelBinding(type: ChannelBindingType): Buffer | undefined
   /** Aborted when the connection or the time limit ends first. */
   readonly signal: AbortSignal
 }
@@ -124,6 +160,8 @@ export interface Authenticator {
   /** MQTT 5 authentication methods that it speaks. Default: none, it is asked about CONNECTs without a method. */
   readonly methods?: readonly string[]
   authenticate(request: AuthenticationRequest): Verdict | Promise<Verdict>
+  /** Called when no listener uses it any more: files and timers end. */
+  close?(): void | Promise<void>
 }
 
 /** The session that a hook is called for. */
@@ -140,6 +178,13 @@ export interface PublishRequest {
   readonly message: Message
   /** Also called for wills, with the session's own grant. */
   readonly will: boolean
+}
+
+/** Lets another connection have a session, whoever owns it. */
+export interface AllowTakeover {
+  readonly type: 'allow'
+  /** The newcomer starts afresh; the session that was there ends. Default false. */
+  readonly cleanStart?: boolean
 }
 
 /** Lets a publish, delivery or subscription pass, changed where fields are given. */
@@ -172,8 +217,12 @@ export interface Hooks {
    * Deny with 0x9C or 0x9D and a server reference redirects it.
    */
   onRegister?(request: ConnectRequest, grant: Grant): Next | Deny | Promise<Next | Deny>
-  /** 3. Another connection holds the session. Default: take over. */
-  onTakeover?(request: ConnectRequest, next: Grant, previous: HookClient): Next | Deny | Promise<Next | Deny>
+  /** 3. A session lives under this client identifier. `next`: `BrokerOptions.takeover` decides. */
+  onTakeover?(
+    request: ConnectRequest,
+    next: Grant,
+    previous: HookClient,
+  ): Next | Deny | AllowTakeover | Promise<Next | Deny | AllowTakeover>
   /** 4. One filter of a SUBSCRIBE. */
   onSubscribe?(
     subscription: SubscriptionRequest,

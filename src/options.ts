@@ -3,7 +3,8 @@ import { isIPv4 } from 'node:net'
 
 import type { SessionMachine } from '../machines/session.machine.ts'
 import type { Authenticator, Hooks } from './hooks.ts'
-import type { QoS } from './messages.ts'
+import type { QoS, UserProperties } from './messages.ts'
+import type { PartialSubscriptions, RoleDefinitions } from './roles.ts'
 
 /**
  * Every limit of the broker: its unit is in its name, its default and reason in
@@ -27,12 +28,32 @@ export interface Limits {
   readonly maxSocketBufferBytes: number
   /** From accept to CONNACK, enhanced authentication included. */
   readonly connectTimeoutMs: number
+  /** From CONNACK on; then DISCONNECT 0xA0, and the session goes on as after any other loss. Infinity: off. */
+  readonly maxConnectionSeconds: number
   /** A re-authentication, from AUTH 0x19 to its end. */
   readonly authTimeoutMs: number
   /** Rounds of one enhanced authentication. */
   readonly maxAuthRounds: number
   /** Bytes of authentication data that one exchange may send. */
   readonly maxAuthBytes: number
+  /** Before the end of a grant: `authority.expiring` is raised. */
+  readonly grantExpiringMs: number
+  /** After the end of a grant: its rights go on, so that a client may authenticate again. */
+  readonly grantGraceMs: number
+  /** User-defined properties of one session; an authenticator that gives more refuses the client. */
+  readonly maxSessionProperties: number
+  /** UTF-8 bytes of the names and values of one session's user-defined properties. */
+  readonly maxSessionPropertyBytes: number
+  /** Attributes of one session, and as many of its connection. */
+  readonly maxAttributes: number
+  /** UTF-8 bytes of the names and values of one session's attributes, and as many of its connection's. */
+  readonly maxAttributeBytes: number
+  /** Characters of a session filter. */
+  readonly maxFilterLength: number
+  /** Nesting of a session filter. */
+  readonly maxFilterDepth: number
+  /** Comparisons of a session filter with one session. */
+  readonly maxFilterSteps: number
   /** An authenticator's or decision hook's answer; late means denied. */
   readonly decisionTimeoutMs: number
   /** Levels of a topic name or filter. */
@@ -90,9 +111,19 @@ export const defaultLimits: Limits = Object.freeze({
   maxQueuedBytes: 8_388_608,
   maxSocketBufferBytes: 131_072,
   connectTimeoutMs: 5_000,
+  maxConnectionSeconds: Infinity,
   authTimeoutMs: 10_000,
   maxAuthRounds: 10,
   maxAuthBytes: 65_536,
+  grantExpiringMs: 60_000,
+  grantGraceMs: 0,
+  maxSessionProperties: 50,
+  maxSessionPropertyBytes: 8_192,
+  maxAttributes: 50,
+  maxAttributeBytes: 16_384,
+  maxFilterLength: 4_096,
+  maxFilterDepth: 32,
+  maxFilterSteps: 1_000,
   decisionTimeoutMs: 5_000,
   maxTopicLevels: 128,
   maxClientIdBytes: 256,
@@ -131,6 +162,10 @@ const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, ma
   maxTopicLevels: [1, Infinity],
   maxClientIdBytes: [1, Infinity],
   maxConnectsPerSecond: [1, Infinity],
+  maxConnectionSeconds: [1, Infinity],
+  maxFilterLength: [1, Infinity],
+  maxFilterDepth: [1, Infinity],
+  maxFilterSteps: [1, Infinity],
   maxSessionExpirySeconds: [0, 4_294_967_295],
   maxKeepAliveSeconds: [0, 65_535],
   maxRetainedPerTurn: [1, Infinity],
@@ -149,6 +184,87 @@ export function limitFault(name: keyof Limits, value: unknown): string | undefin
   return max === Infinity
     ? `expected a whole number of ${min} or more, or infinity`
     : `expected a whole number from ${min} to ${max}`
+}
+
+/** The limits that an authenticator may set for one session. */
+export type GrantLimits = Partial<
+  Pick<
+    Limits,
+    | 'maxPacketBytes'
+    | 'maxInflightMessages'
+    | 'receiveMaximumMessages'
+    | 'maxQueuedMessages'
+    | 'maxQueuedBytes'
+    | 'maxMessagesPerSecond'
+    | 'messageBurst'
+    | 'maxTopicLevels'
+    | 'topicAliasMaximum'
+    | 'maxOutboundTopicAliases'
+    | 'maxSubscriptionsPerSession'
+    | 'maxSessionExpirySeconds'
+    | 'maxKeepAliveSeconds'
+    | 'maxConnectionSeconds'
+    | 'grantExpiringMs'
+    | 'grantGraceMs'
+  >
+>
+
+/** What an authenticator may offer one session, in place of what the broker offers all. */
+export interface GrantFeatures {
+  readonly maximumQoS?: QoS
+  readonly retainAvailable?: boolean
+  readonly wildcardSubscriptionAvailable?: boolean
+  readonly subscriptionIdentifiersAvailable?: boolean
+  readonly sharedSubscriptionAvailable?: boolean
+  /** How a member is chosen for what this session publishes. */
+  readonly sharedSubscriptionStrategy?: SharedSubscriptionStrategy
+  readonly overflowPolicy?: OverflowPolicy
+  /** Sent only to clients that ask for it. */
+  readonly responseInformation?: string
+  /** In place of what the client asked for, longer or shorter; 4294967295: never. */
+  readonly sessionExpiryIntervalSeconds?: number
+  /** In place of what the client asked for; 0: none. */
+  readonly keepAliveSeconds?: number
+  /** For people to read. */
+  readonly reasonString?: string
+  readonly userProperties?: UserProperties
+}
+
+/** Who may have the session of a client identifier, besides what a hook decides. */
+export type TakeoverPolicy =
+  /** The principal that owns it. */
+  | 'same-principal'
+  /** Nobody, as long as the owner is online; afterwards the principal that owns it. */
+  | 'same-principal-when-offline'
+  /** Whoever authenticates. */
+  | 'anyone'
+
+/** Which client identifiers a client may use. Refused with 0x85 where it breaks a rule. */
+export interface ClientIdRules {
+  /** The principal is the client identifier, whatever the client sent. Anonymous clients are refused. */
+  readonly fromPrincipal?: boolean
+  /** What it must begin with; `%u` stands for the principal: `%u-` or `%u/`. Anonymous clients are refused where it holds `%u`. */
+  readonly prefix?: string
+  /** A glob over the whole identifier: `*` stands for any text, `?` for one character. */
+  readonly pattern?: string
+}
+
+/** Whether the will of an expired grant is still sent (semantics 7.2). One that was revoked never is. */
+export type WillPolicy = 'grant' | 'unexpired-grant'
+
+/** What happens at the end of a grant that was not renewed, after `limits.grantGraceMs`. */
+export type GrantExpiryPolicy =
+  /** DISCONNECT 0x87. */
+  | 'disconnect'
+  /** It stays connected and may neither publish nor receive until it authenticates again. */
+  | 'stay-without-rights'
+
+/** What follows a publish that was denied (semantics 7.17). */
+export interface DeniedPublishPolicy {
+  /** Default `acknowledge`: PUBACK or PUBREC with the code. QoS 0 is dropped either way. */
+  readonly mqtt5?: 'acknowledge' | 'disconnect'
+  /** Default `disconnect`. `drop`: acknowledged and given to nobody, since 3.1.1 cannot say why. */
+  readonly mqtt3?: 'disconnect' | 'drop'
 }
 
 /** What happens to a message for a session whose outbox is full. */
@@ -189,6 +305,14 @@ export interface CommonListenerOptions {
   readonly authenticators?: readonly Authenticator[]
   /** Instead of the broker's. */
   readonly allowAnonymous?: boolean
+  /** Instead of the broker's. */
+  readonly anonymousRoles?: readonly string[]
+  /** Instead of the broker's. */
+  readonly clientIds?: ClientIdRules
+  /** Instead of the broker's. */
+  readonly takeover?: TakeoverPolicy
+  /** Instead of the broker's. */
+  readonly willPolicy?: WillPolicy
 }
 
 export interface AddressOptions {
@@ -285,6 +409,29 @@ export interface BrokerOptions {
    * unless this is set to true explicitly.
    */
   readonly allowAnonymous?: boolean
+  /** Roles of clients that come in anonymously. Default: none. */
+  readonly anonymousRoles?: readonly string[]
+  /** Default: none, and everything is allowed. */
+  readonly roles?: RoleDefinitions
+  /** Default `filter`. */
+  readonly partialSubscriptions?: PartialSubscriptions
+  /** Default: any identifier. */
+  readonly clientIds?: ClientIdRules
+  /** Default `same-principal`. */
+  readonly takeover?: TakeoverPolicy
+  /** Default `grant`: the will of an expired grant is sent. */
+  readonly willPolicy?: WillPolicy
+  /** Default `disconnect`. */
+  readonly grantExpiry?: GrantExpiryPolicy
+  /** Default `disconnect` (MQTT-4.12.1-2). `keep` leaves the client online under the grant it has. */
+  readonly failedReauthentication?: 'disconnect' | 'keep'
+  /** User-defined properties when a client authenticates again without the authenticator giving any. Default `keep`. */
+  readonly reauthenticationProperties?: 'keep' | 'replace'
+  /** User properties of CONNECT that begin with it are proposed session properties. Default `session.`. */
+  readonly proposedPropertyPrefix?: string
+  readonly deniedPublish?: DeniedPublishPolicy
+  /** Retained messages whose author was revoked: default `keep`. */
+  readonly retainedOfRevoked?: 'keep' | 'purge'
   readonly hooks?: Hooks
   /** The session machine with implementations of your own: `sessionMachine.provide({ … })`. */
   readonly machine?: SessionMachine

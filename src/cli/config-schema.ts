@@ -75,10 +75,45 @@ const listener = z.discriminatedUnion(
   { error: (issue) => (issue.code === 'invalid_union' ? 'expected "tcp", "tls", "ws", "wss" or "unix"' : undefined) },
 )
 
+const names = z.array(filled)
+const actions = z.union([z.enum(['publish', 'subscribe']), z.array(z.enum(['publish', 'subscribe']))])
+const permission = z.strictObject({
+  allow: actions.exactOptional(),
+  deny: actions.exactOptional(),
+  topic: filled,
+  qos: z.array(z.literal([0, 1, 2])).exactOptional(),
+  retain: z.boolean().exactOptional(),
+  shared: z.boolean().exactOptional(),
+  group: filled.exactOptional(),
+})
+const role = z.strictObject({ include: names.exactOptional(), permissions: z.array(permission).exactOptional() })
+const clientIds = z.strictObject({
+  fromPrincipal: z.boolean().exactOptional(),
+  prefix: z.string().exactOptional(),
+  pattern: z.string().exactOptional(),
+})
+
 /** Every option of `createBroker` that is not code; a new one without a place here does not compile. */
 const brokerOptions = {
   limits: limits.exactOptional(),
   allowAnonymous: z.boolean().exactOptional(),
+  anonymousRoles: names.exactOptional(),
+  roles: z.record(filled, role).exactOptional(),
+  partialSubscriptions: z.enum(['filter', 'refuse']).exactOptional(),
+  clientIds: clientIds.exactOptional(),
+  takeover: z.enum(['same-principal', 'same-principal-when-offline', 'anyone']).exactOptional(),
+  willPolicy: z.enum(['grant', 'unexpired-grant']).exactOptional(),
+  grantExpiry: z.enum(['disconnect', 'stay-without-rights']).exactOptional(),
+  failedReauthentication: z.enum(['disconnect', 'keep']).exactOptional(),
+  reauthenticationProperties: z.enum(['keep', 'replace']).exactOptional(),
+  proposedPropertyPrefix: filled.exactOptional(),
+  deniedPublish: z
+    .strictObject({
+      mqtt5: z.enum(['acknowledge', 'disconnect']).exactOptional(),
+      mqtt3: z.enum(['disconnect', 'drop']).exactOptional(),
+    })
+    .exactOptional(),
+  retainedOfRevoked: z.enum(['keep', 'purge']).exactOptional(),
   overflowPolicy: z.enum(['drop-oldest', 'drop-newest', 'disconnect']).exactOptional(),
   sharedSubscriptionStrategy: z.enum(['round-robin', 'sticky', 'random', 'least-inflight']).exactOptional(),
   responseInformation: z.string().exactOptional(),

@@ -56,7 +56,11 @@ async function refuseTakeover(session: Session, incumbent: Session, grant: Grant
   const { core, policy, request: connect } = session
   const { onTakeover } = policy.hooks
   if (onTakeover) {
-    const refusal = await ask(session, 'onTakeover', async () => onTakeover(connect!, grant, incumbent.hookClient))
+    const decide = async (): Promise<Next | Deny> => {
+      const verdict = await onTakeover(connect!, grant, incumbent.hookClient)
+      return verdict?.type === 'allow' ? { type: 'next' } : verdict
+    }
+    const refusal = await ask(session, 'onTakeover', decide)
     if (refusal) return refusal
   } else if (incumbent.grant?.principal !== grant.principal) {
     // Semantics 7.4: a session belongs to its principal until it expires.

@@ -7,6 +7,8 @@ import type { AuthPacket, ConnectPacket, WillPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { admitAtOnce } from './admission.ts'
 import { withTimeout } from './decide.ts'
+import { fixedPropertiesOf } from './fixed-properties.ts'
+import { makeGrant, proposedProperties } from './grants.ts'
 import type { Session } from './session.ts'
 
 const ReAuthenticate = ReasonCode.ReAuthenticate
@@ -145,6 +147,14 @@ function decide(session: Session, exchange: Exchange, connect: ConnectRequest): 
   }
   const request: AuthenticationRequest = {
     ...connect,
+    sessionId: session.id,
+    get fixedProperties() {
+      return fixedPropertiesOf(session.context, session.state, connect)
+    },
+    get proposedProperties() {
+      return proposedProperties(connect.userProperties, policy.proposedPropertyPrefix)
+    },
+    channelBinding: (type) => session.connection?.channelBinding?.(type),
     password: exchange.password,
     authenticationData: exchange.data,
     round: exchange.round,
@@ -215,18 +225,6 @@ function conclude(session: Session, verdict: Allow, authenticator: string): Gran
   endExchange(session)
   session.authenticatedReply = verdict.authenticationData
   return makeGrant(session, verdict, authenticator, session.request?.authenticationMethod)
-}
-
-function makeGrant(session: Session, verdict: Allow, authenticator: string, method: string | undefined): Grant {
-  // A name that nobody has verified is no principal.
-  const named = authenticator === 'anonymous' ? undefined : session.request?.username
-  return Object.freeze({
-    principal: verdict.principal ?? named,
-    roles: Object.freeze([...(verdict.roles ?? [])]),
-    authenticator,
-    method,
-    authenticatedAtMs: session.nowMs(),
-  })
 }
 
 function endExchange(session: Session): void {

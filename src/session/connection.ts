@@ -1,5 +1,6 @@
 import type { Observable } from 'rxjs'
 
+import type { ChannelBindingType } from '../hooks.ts'
 import type { ConnectionInfo, InboundPacket, OutboundPacket, ProtocolVersion, QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
 
@@ -61,6 +62,8 @@ export interface Connection {
   pingResponse(): void
   /** False when the packet is larger than the client accepts, or does not exist in its version. */
   send(packet: OutboundPacket): boolean
+  /** The channel binding of its TLS connection, if it has one of that type. */
+  channelBinding?(type: ChannelBindingType): Buffer | undefined
   /** False while it is paused for any reason. */
   readonly isReading: boolean
   /** Stops reading; bytes that are not decoded yet stay where they are. Each reason needs its `resume`. */

@@ -2,7 +2,17 @@ import type { SessionMachine } from '../../machines/session.machine.ts'
 import type { EventSink } from '../events.ts'
 import type { Authenticator, Hooks } from '../hooks.ts'
 import type { QoS } from '../messages.ts'
-import type { Clock, Limits, Logger, OverflowPolicy } from '../options.ts'
+import type {
+  ClientIdRules,
+  Clock,
+  DeniedPublishPolicy,
+  GrantExpiryPolicy,
+  Limits,
+  Logger,
+  OverflowPolicy,
+  TakeoverPolicy,
+  WillPolicy,
+} from '../options.ts'
 import type { Router } from '../router/router.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { Keepalive } from './keepalive.ts'
@@ -15,6 +25,15 @@ export interface SessionPolicy {
   readonly hooks: Hooks
   readonly authenticators: readonly Authenticator[]
   readonly allowAnonymous: boolean
+  readonly anonymousRoles: readonly string[]
+  readonly clientIds: ClientIdRules
+  readonly takeover: TakeoverPolicy
+  readonly willPolicy: WillPolicy
+  readonly grantExpiry: GrantExpiryPolicy
+  readonly failedReauthentication: 'disconnect' | 'keep'
+  readonly reauthenticationProperties: 'keep' | 'replace'
+  readonly proposedPropertyPrefix: string
+  readonly deniedPublish: Required<DeniedPublishPolicy>
 }
 
 /** What the broker offers, as CONNACK announces it. */
@@ -41,6 +60,8 @@ export interface SessionCore {
   /** The broker's own limits: quotas over all sessions. */
   readonly limits: Limits
   readonly wills: RateLimit
+  /** Counts the changes of the role definitions. */
+  policyVersion: number
   /** Authentication and admission are the broker's own, not an embedder's actors. */
   decidesAtOnce: boolean
   /** The session machine with its implementations: set once the host exists. */

@@ -100,7 +100,9 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.core = core
     this.policy = policy
     this.connection = connection
-    this.actor = createActor(core.machine, { input: { sessionId: id, connection: connection.info } })
+    this.actor = createActor(core.machine, {
+      input: { sessionId: id, startedAtMs: core.clock.nowMs(), connection: connection.info },
+    })
     core.registry.hosts.set(id, this)
   }
 

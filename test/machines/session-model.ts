@@ -37,6 +37,10 @@ export const grant: Grant = {
   authenticator: 'tests',
   method: 'TICKET',
   authenticatedAtMs: 1_700_000_000_000,
+  expiresAtMs: undefined,
+  policyVersion: 0,
+  properties: {},
+  propertySources: {},
 }
 
 export const will: WillSummary = { topic: 'gone/alice', qos: 1, retain: false, delaySeconds: 30, payloadBytes: 4 }
@@ -49,7 +53,7 @@ const handover: Handover = {
   sessionExpiryIntervalSeconds: 60,
 }
 
-export const input = { sessionId: 's1', connection }
+export const input = { sessionId: 's1', startedAtMs: 0, connection }
 
 /**
  * The machine with doubles that read only what a path puts into events, so that one set of events

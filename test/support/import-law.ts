@@ -7,7 +7,17 @@ export interface SourceFile {
 }
 
 /** Files at the root of `src/` that every room may import, besides each other. */
-const vocabulary = ['messages', 'options', 'errors', 'events', 'hooks', 'publication', 'reason-codes']
+const vocabulary = [
+  'messages',
+  'options',
+  'errors',
+  'events',
+  'hooks',
+  'properties',
+  'publication',
+  'reason-codes',
+  'roles',
+]
 
 /**
  * Which rooms a room may import besides itself and the vocabulary. Packets walk to the right only
@@ -24,7 +34,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   jobs: [],
   observe: [],
   inspect: [],
-  cli: ['inspect', 'observe', 'machines', 'broker'],
+  cli: ['auth', 'inspect', 'observe', 'machines', 'broker'],
   machines: [],
   vocabulary: ['machines'],
 }

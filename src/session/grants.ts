@@ -1,0 +1,50 @@
+import type { Allow, Grant } from '../hooks.ts'
+import type { UserProperties } from '../messages.ts'
+import type { PropertySource, SessionProperties } from '../properties.ts'
+import type { Session } from './session.ts'
+
+/** What a client says of its session in the user properties of CONNECT; nothing of it counts unless an authenticator repeats it. */
+export function proposedProperties(userProperties: UserProperties, prefix: string): SessionProperties {
+  if (userProperties.length === 0) return NONE
+  const proposed: Record<string, string> = Object.create(null)
+  for (const [name, value] of userProperties) {
+    if (name.startsWith(prefix) && name.length > prefix.length) proposed[name.slice(prefix.length)] = value
+  }
+  return Object.freeze(proposed)
+}
+
+/** The grant of a verdict: frozen, without secrets (semantics 7.1). */
+export function makeGrant(session: Session, verdict: Allow, authenticator: string, method: string | undefined): Grant {
+  const { request, core } = session
+  // A name that nobody has verified is no principal.
+  const named = authenticator === 'anonymous' ? undefined : request?.username
+  const given = verdict.properties
+  const [properties, propertySources] = given ? withSources(given, session) : NO_PROPERTIES
+  return Object.freeze({
+    principal: verdict.principal ?? named,
+    roles: Object.freeze([...new Set(verdict.roles)]),
+    authenticator,
+    method,
+    authenticatedAtMs: session.nowMs(),
+    expiresAtMs: verdict.expiresAtMs,
+    policyVersion: core.policyVersion,
+    properties,
+    propertySources,
+  })
+}
+
+type Sources = Readonly<Record<string, PropertySource>>
+
+function withSources(given: Readonly<Record<string, string>>, session: Session): readonly [SessionProperties, Sources] {
+  const proposed = proposedProperties(session.request?.userProperties ?? [], session.policy.proposedPropertyPrefix)
+  const properties: Record<string, string> = Object.create(null)
+  const sources: Record<string, PropertySource> = Object.create(null)
+  for (const [name, value] of Object.entries(given)) {
+    properties[name] = value
+    sources[name] = proposed[name] === value ? 'client' : 'authenticator'
+  }
+  return [Object.freeze(properties), Object.freeze(sources)]
+}
+
+const NONE: SessionProperties = Object.freeze(Object.create(null) as Record<string, string>)
+const NO_PROPERTIES: readonly [SessionProperties, Sources] = [NONE, NONE as unknown as Sources]
