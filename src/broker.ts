@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
 import type { Duplex } from 'node:stream'
 import { Observable } from 'rxjs'
 import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
@@ -12,8 +11,8 @@ import { StatemqError } from './errors.ts'
 import type { BrokerEvent } from './events.ts'
 import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
 import { Publication } from './publication.ts'
+import { connectionsByFileLimit } from './net/file-limit.ts'
 import { openListener, type ListenContext, type Listener } from './net/listen.ts'
-export type { Listener }
 import { describeStream } from './net/stream-info.ts'
 import { EventBus } from './observe/event-bus.ts'
 import { guardLogger } from './observe/guarded-logger.ts'
@@ -27,6 +26,7 @@ import {
   type Limits,
   type ListenerOptions,
   type Logger,
+  type ReloadOptions,
 } from './options.ts'
 import { ReasonCode } from './reason-codes.ts'
 import { Router } from './router/router.ts'
@@ -36,8 +36,8 @@ import type { SessionCore, SessionPolicy } from './session/core.ts'
 import { Deadlines } from './session/deadlines.ts'
 import { withTimeout } from './session/decide.ts'
 import { deliverSafely } from './session/deliver.ts'
+import { Entrances, type Entrance } from './session/entrances.ts'
 import { implement } from './session/implementations.ts'
-import { mergeLimits, sessionPolicy } from './session/policy.ts'
 import { Keepalive } from './session/keepalive.ts'
 import { LocalClient, type ClientOptions } from './session/local-client.ts'
 import { checkedPayload } from './session/message-check.ts'
@@ -45,18 +45,18 @@ import { RateLimit } from './session/rate-limit.ts'
 import { Registry } from './session/registry.ts'
 import { Session } from './session/session.ts'
 import { BrokerSessions } from './session/sessions.ts'
+import { systemClock } from './session/system-clock.ts'
 import { Wills } from './session/wills.ts'
 
-/** Epoch at the start of the process plus steady time since: a stepped wall clock moves no deadline. */
-const systemClock: Clock = {
-  nowMs: () => performance.timeOrigin + performance.now(),
-  // A longer delay would make Node's timer fire at once (threat 98).
-  setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, 2_147_483_647)),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout | undefined),
+/** An open listener of a broker. */
+export interface BrokerListener extends Listener {
+  /**
+   * Takes other options for those who connect from now on: authenticators, client identifiers, limits,
+   * hooks. What is not given goes back to the broker's. Rejects with SMQ_OPTION_INVALID or
+   * SMQ_LISTEN_UNPROTECTED, and has then changed nothing.
+   */
+  reload(options: CommonListenerOptions): Promise<void>
 }
-
-/** File descriptors that are not for connections: the store, the listeners, the log. */
-const RESERVED_FILES = 64
 
 /** A running broker. Made by {@link createBroker}. */
 export interface Broker {
@@ -71,7 +71,7 @@ export interface Broker {
    * Opens a listener. Rejects with SMQ_LISTEN_UNPROTECTED, SMQ_LISTEN_FAILED, SMQ_TLS_INVALID,
    * SMQ_OPTION_INVALID or SMQ_BROKER_CLOSED.
    */
-  listen(options: ListenerOptions): Promise<Listener>
+  listen(options: ListenerOptions): Promise<BrokerListener>
   /** Serves MQTT on any byte stream. `info` states what cannot be read off the stream. */
   attach(stream: Duplex, info?: Partial<ConnectionInfo>): void
   /** Live messages of a filter, every one of them once, at the end of the turn they came in. Throws SMQ_FILTER_INVALID. */
@@ -83,6 +83,14 @@ export interface Broker {
   publish(message: MessageInput): Promise<number>
   /** Connects a client inside this process. Rejects with SMQ_CLIENT_REFUSED. */
   client(options?: ClientOptions): Promise<LocalClient>
+  /**
+   * Takes other options while clients are connected. What decides on a CONNECT (authenticators, client
+   * identifiers, takeover, limits, hooks) holds for those who connect from now on; changed roles hold for
+   * everybody at once, and when the promise resolves every session has been looked at again. Limits of the
+   * whole broker that are read at its start (retained messages, turns, wills per second) stay. Rejects
+   * with SMQ_OPTION_INVALID, SMQ_ROLES_INVALID or SMQ_LISTEN_UNPROTECTED, and has then changed nothing.
+   */
+  reload(changes: ReloadOptions): Promise<void>
   /**
    * Drains and stops: no new connections, DISCONNECT 0x8B to MQTT 5 clients, wills by the rules.
    * What has not ended after `drainTimeoutMs` (default 5000) is cut. May be called twice.
@@ -97,9 +105,7 @@ export function createBroker(options: BrokerOptions = {}): Broker {
 
 class Engine implements Broker {
   readonly sessions: BrokerSessions
-  readonly limits: Limits
   readonly events$: Observable<BrokerEvent>
-  readonly #options: BrokerOptions
   readonly #core: SessionCore
   readonly #events: EventBus
   readonly #logger: Logger
@@ -107,21 +113,21 @@ class Engine implements Broker {
   readonly #flushes = new FlushQueue()
   readonly #wills: Wills
   readonly #actor: ActorRefFrom<typeof brokerMachine>
-  readonly #listeners = new Set<Listener>()
+  readonly #listeners = new Map<Listener, Entrance>()
+  readonly #entrances: Entrances
   readonly #streams = new Set<Duplex>()
   readonly #connects: RateLimit
   #sessionCount = 0
   state: Broker['state'] = 'starting'
 
   constructor(options: BrokerOptions) {
-    this.#options = options
-    this.limits = mergeLimits(withFileLimit(defaultLimits), options.limits)
     this.#clock = options.clock ?? systemClock
     this.#logger = guardLogger(options.logger)
+    this.#entrances = new Entrances(options, defaultsHere(), this.#logger)
     this.#events = new EventBus(this.#clock, this.#logger)
     this.events$ = this.#events.events$
     this.#connects = new RateLimit(this.#clock, this.limits.maxConnectsPerSecond, this.limits.maxConnectsPerSecond)
-    this.#core = this.#makeCore()
+    this.#core = this.#makeCore(options)
     this.#wills = new Wills(this.#core)
     this.#core.machine = implement(options.machine ?? sessionMachine, this.#core, this.#wills)
     this.sessions = new BrokerSessions(this.#core.registry)
@@ -145,9 +151,12 @@ class Engine implements Broker {
     return this.#core.machine
   }
 
-  #makeCore(): SessionCore {
+  get limits(): Limits {
+    return this.#entrances.limits
+  }
+
+  #makeCore(options: BrokerOptions): SessionCore {
     const { limits } = this
-    const options = this.#options
     const onError = (error: unknown): void => this.#logger.error({ err: error }, 'a deadline failed')
     return {
       clock: this.#clock,
@@ -180,41 +189,36 @@ class Engine implements Broker {
     }
   }
 
-  async listen(options: ListenerOptions): Promise<Listener> {
+  async listen(options: ListenerOptions): Promise<BrokerListener> {
     this.#assertOpen()
-    const policy = this.#policy(options)
-    if (
-      isExposed(options) &&
-      policy.authenticators.length === 0 &&
-      (options.allowAnonymous ?? this.#options.allowAnonymous) !== true
-    ) {
-      const where = 'host' in options ? options.host : 'a server'
-      throw new StatemqError('SMQ_LISTEN_UNPROTECTED', `${options.transport} on ${where}`)
-    }
+    const entrance = this.#entrances.open(options, isExposed(options))
     const context: ListenContext = {
-      limits: policy.limits,
+      limits: entrance.policy.limits,
       logger: this.#logger,
       clock: this.#clock,
       admit: () => !this.#isClosing && this.#connections < this.limits.maxConnections * 1.1,
-      accept: (stream, info) => this.#serve(stream, info, policy, () => listener),
+      accept: (stream, info) => this.#serve(stream, info, entrance, () => listener),
       refused: (connection, reason) => this.#events.emit({ type: 'connection.refused', connection, reason }),
     }
     let listener: Listener | undefined = undefined
-    const opened = await openListener(options, context)
+    const opened = await openListener(options, context).catch((error: unknown) => {
+      this.#entrances.forget(entrance)
+      throw error
+    })
     listener = opened
     if (this.#isClosing) {
       await opened.close()
       throw new StatemqError('SMQ_BROKER_CLOSED')
     }
-    this.#listeners.add(opened)
+    this.#listeners.set(opened, entrance)
     this.#actor.send({ type: 'broker.ready' })
     this.#logger.info({ listener: opened.name, transport: opened.transport, address: opened.address }, 'listening')
     this.#events.emit({ type: 'listener.opened', listener: opened.name, transport: opened.transport })
-    return this.#closing(opened)
+    return this.#own(opened, entrance)
   }
 
   /** The listener for its embedder: closing it is an event, and the broker forgets it. */
-  #closing(opened: Listener): Listener {
+  #own(opened: Listener, entrance: Entrance): BrokerListener {
     return {
       name: opened.name,
       transport: opened.transport,
@@ -222,21 +226,29 @@ class Engine implements Broker {
       get connections() {
         return opened.connections
       },
+      reload: (options) => this.#entrances.replace(entrance, options),
       close: () => this.#closeListener(opened),
     }
   }
 
-  #closeListener(opened: Listener): Promise<void> {
-    if (this.#listeners.delete(opened)) {
-      this.#events.emit({ type: 'listener.closed', listener: opened.name, transport: opened.transport })
-    }
-    return opened.close()
+  async #closeListener(opened: Listener): Promise<void> {
+    const entrance = this.#listeners.get(opened)
+    if (!entrance) return opened.close()
+    this.#listeners.delete(opened)
+    this.#events.emit({ type: 'listener.closed', listener: opened.name, transport: opened.transport })
+    await opened.close()
+    await this.#entrances.close(entrance)
+  }
+
+  async reload(changes: ReloadOptions): Promise<void> {
+    this.#assertOpen()
+    await this.#entrances.reload(changes)
   }
 
   attach(stream: Duplex, info: Partial<ConnectionInfo> = {}): void {
     this.#assertOpen()
     this.#actor.send({ type: 'broker.ready' })
-    this.#serve(stream, describeStream(stream, info), this.#policy({}), () => undefined)
+    this.#serve(stream, describeStream(stream, info), this.#entrances.inside, () => undefined)
   }
 
   get #isClosing(): boolean {
@@ -247,7 +259,7 @@ class Engine implements Broker {
     return this.#core.registry.hosts.size - this.#core.registry.offline
   }
 
-  #serve(stream: Duplex, info: ConnectionInfo, policy: SessionPolicy, listener: () => Listener | undefined): void {
+  #serve(stream: Duplex, info: ConnectionInfo, { policy }: Entrance, listener: () => Listener | undefined): void {
     if (this.#isClosing) return void stream.destroy()
     this.#streams.add(stream)
     stream.once('close', () => this.#streams.delete(stream))
@@ -320,7 +332,7 @@ class Engine implements Broker {
       tls: undefined,
     }
     const client = new LocalClient({ listener: 'in-process', transport: 'memory', ...none }, this.#guard, this.limits)
-    this.#open(client.connection, this.#policy({}), false)
+    this.#open(client.connection, this.#entrances.inside.policy, false)
     await client.connect(options.clientId === undefined ? { ...options, clientId: `local-${randomUUID()}` } : options)
     return client
   }
@@ -335,7 +347,7 @@ class Engine implements Broker {
 
   async #drain({ drainTimeoutMs }: DrainInput): Promise<void> {
     const { registry, deadlines, keepalive } = this.#core
-    const closed = Promise.all([...this.#listeners].map((listener) => this.#closeListener(listener)))
+    const closed = Promise.all([...this.#listeners.keys()].map((listener) => this.#closeListener(listener)))
     let count = 0
     for (const session of [...registry.hosts.values()]) {
       session.send({ type: 'broker.drain' })
@@ -347,14 +359,11 @@ class Engine implements Broker {
     })
     deadlines.close()
     keepalive.close()
+    await this.#entrances.closeAll()
   }
 
   #streamsEnd(): Promise<unknown> {
     return Promise.all([...this.#streams].map((stream) => new Promise((resolve) => stream.once('close', resolve))))
-  }
-
-  #policy(options: CommonListenerOptions): SessionPolicy {
-    return sessionPolicy(this.#options, options, this.limits)
   }
 
   #assertOpen(): void {
@@ -366,15 +375,9 @@ function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
 
-/** As many connections as the system gives file descriptors for, where it says so. */
-function withFileLimit(limits: Limits): Limits {
-  try {
-    const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
-    if (line) return { ...limits, maxConnections: Math.max(1, Number(line[1]) - RESERVED_FILES) }
-  } catch {
-    // Another system: accept pauses when the descriptors run out (threat 59).
-  }
-  return limits
+/** The defaults, and as many connections as the system gives files for. */
+function defaultsHere(): Limits {
+  return { ...defaultLimits, maxConnections: connectionsByFileLimit() ?? defaultLimits.maxConnections }
 }
 
 /** A server that an embedder brings is the embedder's to protect. */

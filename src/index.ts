@@ -1,4 +1,4 @@
-export { createBroker, type Broker } from './broker.ts'
+export { createBroker, type Broker, type BrokerListener } from './broker.ts'
 export { StatemqError, errorTable, type ErrorCode, type ErrorPosition } from './errors.ts'
 export type { BrokerEvent, DropReason, SessionState } from './events.ts'
 export {
@@ -47,6 +47,8 @@ export {
   type Logger,
   type OverflowPolicy,
   type ProxyProtocolOptions,
+  type ReloadableOption,
+  type ReloadOptions,
   type SharedSubscriptionStrategy,
   type TcpListenerOptions,
   type TlsListenerOptions,

@@ -164,7 +164,8 @@ const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, ma
   maxConnectsPerSecond: [1, Infinity],
   maxConnectionSeconds: [1, Infinity],
   maxFilterLength: [1, Infinity],
-  maxFilterDepth: [1, Infinity],
+  // It is read by recursion.
+  maxFilterDepth: [1, 1_000],
   maxFilterSteps: [1, Infinity],
   maxSessionExpirySeconds: [0, 4_294_967_295],
   maxKeepAliveSeconds: [0, 65_535],
@@ -456,3 +457,25 @@ export interface BrokerOptions {
   /** Default: silent. */
   readonly logger?: Logger
 }
+
+/** The options that a running broker can take anew. */
+export type ReloadableOption =
+  | 'limits'
+  | 'authenticators'
+  | 'allowAnonymous'
+  | 'anonymousRoles'
+  | 'roles'
+  | 'partialSubscriptions'
+  | 'clientIds'
+  | 'takeover'
+  | 'willPolicy'
+  | 'grantExpiry'
+  | 'failedReauthentication'
+  | 'reauthenticationProperties'
+  | 'proposedPropertyPrefix'
+  | 'deniedPublish'
+  | 'retainedOfRevoked'
+  | 'hooks'
+
+/** What `Broker.reload` takes: an option that is not there stays, one that is undefined goes back to its default. */
+export type ReloadOptions = { readonly [Name in ReloadableOption]?: BrokerOptions[Name] | undefined }

@@ -1,13 +1,13 @@
 import { pino, type Logger } from 'pino'
 
-import { createBroker, type Broker, type Listener } from '../broker.ts'
+import { createBroker, type Broker, type BrokerListener } from '../broker.ts'
 import type { Settings } from './settings.ts'
 import { packageVersion } from './version.ts'
 
 const schemes = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws', wss: 'wss' } as const
 
 /** Where clients connect to: `mqtt://127.0.0.1:1883`. */
-function urlOf({ transport, address }: Listener): string {
+function urlOf({ transport, address }: BrokerListener): string {
   if ('path' in address) return `unix:${address.path}`
   const host = address.host.includes(':') ? `[${address.host}]` : address.host
   const scheme = transport in schemes ? schemes[transport as keyof typeof schemes] : transport
@@ -41,7 +41,7 @@ export async function start(settings: Settings): Promise<void> {
   const log = pino({ level: settings.logLevel })
   const broker = createBroker({ ...settings.broker, logger: log })
   stopOnSignals(broker, settings.drainTimeoutMs, log)
-  const listeners: Listener[] = []
+  const listeners: BrokerListener[] = []
   try {
     for (const options of settings.listenerOptions) listeners.push(await broker.listen(options))
   } catch (error) {

@@ -1,0 +1,15 @@
+import { readFileSync } from 'node:fs'
+
+/** File descriptors that are not for connections: the store, the listeners, the log. */
+const RESERVED_FILES = 64
+
+/** How many connections the system gives file descriptors for; undefined where it does not say. */
+export function connectionsByFileLimit(): number | undefined {
+  try {
+    const line = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))
+    return line ? Math.max(1, Number(line[1]) - RESERVED_FILES) : undefined
+  } catch {
+    // Another system: accept pauses when the descriptors run out (threat 59).
+    return undefined
+  }
+}

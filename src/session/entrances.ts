@@ -1,0 +1,109 @@
+import { StatemqError } from '../errors.ts'
+import type { Authenticator } from '../hooks.ts'
+import type { BrokerOptions, CommonListenerOptions, Limits, Logger, ReloadOptions } from '../options.ts'
+import type { SessionPolicy } from './core.ts'
+import { mergeLimits, sessionPolicy } from './policy.ts'
+
+/** A way into the broker, with what holds for those who take it. */
+export interface Entrance {
+  own: CommonListenerOptions
+  /** Other machines can reach it. */
+  readonly exposed: boolean
+  policy: SessionPolicy
+}
+
+/** The ways into a broker, and the options that decide about them: those a reload can change. */
+export class Entrances {
+  options: BrokerOptions
+  limits: Limits
+  /** For streams and clients that come through no listener. */
+  readonly inside: Entrance
+  readonly #defaults: Limits
+  readonly #logger: Logger
+  readonly #all = new Set<Entrance>()
+
+  /** Throws SMQ_OPTION_INVALID. */
+  constructor(options: BrokerOptions, defaults: Limits, logger: Logger) {
+    this.#defaults = defaults
+    this.#logger = logger
+    this.options = options
+    this.limits = mergeLimits(defaults, options.limits)
+    this.inside = this.open({}, false)
+  }
+
+  /** Throws SMQ_OPTION_INVALID and SMQ_LISTEN_UNPROTECTED. */
+  open(own: CommonListenerOptions, exposed: boolean): Entrance {
+    const entrance = { own, exposed, policy: sessionPolicy(this.options, own, this.limits) }
+    assertProtected(entrance, entrance.policy, this.options)
+    this.#all.add(entrance)
+    return entrance
+  }
+
+  /** It never opened: its authenticators may still be used for another try. */
+  forget(entrance: Entrance): void {
+    this.#all.delete(entrance)
+  }
+
+  /** Its authenticators end where nobody else asks them. */
+  async close(entrance: Entrance): Promise<void> {
+    const before = this.#authenticators()
+    this.#all.delete(entrance)
+    await this.#retire(before)
+  }
+
+  async closeAll(): Promise<void> {
+    const before = this.#authenticators()
+    this.#all.clear()
+    await this.#retire(before)
+  }
+
+  /** Takes other options for one of them: throws what `open` throws. */
+  async replace(entrance: Entrance, own: CommonListenerOptions): Promise<void> {
+    const policy = sessionPolicy(this.options, own, this.limits)
+    assertProtected({ ...entrance, own }, policy, this.options)
+    const before = this.#authenticators()
+    entrance.own = own
+    entrance.policy = policy
+    await this.#retire(before)
+  }
+
+  /** Whatever can be wrong is found before anything changes: throws what `open` throws. */
+  async reload(changes: ReloadOptions): Promise<void> {
+    const options = { ...this.options, ...changes } as BrokerOptions
+    const limits = mergeLimits(this.#defaults, options.limits)
+    const renewed = [...this.#all].map((entrance) => {
+      const policy = sessionPolicy(options, entrance.own, limits)
+      assertProtected(entrance, policy, options)
+      return { entrance, policy }
+    })
+    const before = this.#authenticators()
+    this.options = options
+    this.limits = limits
+    for (const { entrance, policy } of renewed) entrance.policy = policy
+    await this.#retire(before)
+  }
+
+  #authenticators(): Set<Authenticator> {
+    return new Set([...this.#all].flatMap(({ policy }) => policy.authenticators))
+  }
+
+  /** Ends what authenticators that nobody asks any more keep open. One that fails keeps nobody else from it. */
+  async #retire(before: ReadonlySet<Authenticator>): Promise<void> {
+    const after = this.#authenticators()
+    const ended = [...before].map(async (authenticator) => {
+      if (!after.has(authenticator)) await authenticator.close?.()
+    })
+    for (const one of await Promise.allSettled(ended)) {
+      if (one.status === 'rejected') {
+        this.#logger.error({ err: one.reason as unknown }, 'an authenticator failed to close')
+      }
+    }
+  }
+}
+
+/** Whoever reaches an open broker may do everything: that must have been said. */
+function assertProtected({ own, exposed }: Entrance, policy: SessionPolicy, broker: BrokerOptions): void {
+  if (!exposed || policy.authenticators.length > 0 || (own.allowAnonymous ?? broker.allowAnonymous) === true) return
+  const { transport, host = 'a server' } = own as { readonly transport?: string; readonly host?: string }
+  throw new StatemqError('SMQ_LISTEN_UNPROTECTED', `${transport} on ${host}`)
+}
