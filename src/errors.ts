@@ -7,8 +7,10 @@ import type { ReasonCode } from './reason-codes.ts'
  */
 export const errorTable = {
   SMQ_OPTION_INVALID: 'An option has a value that the broker cannot use',
+  SMQ_ROLES_INVALID: 'The role definitions are not valid',
   SMQ_CONFIG_INVALID: 'The configuration file is not valid',
   SMQ_CONFIG_UNREADABLE: 'The configuration file could not be read',
+  SMQ_PASSWORD_FILE_INVALID: 'The password file could not be used',
   SMQ_LISTEN_FAILED: 'The listener could not be opened',
   SMQ_LISTEN_UNPROTECTED: 'A listener reachable from other machines needs an authenticator or allowAnonymous',
   SMQ_TLS_INVALID: 'The TLS key, certificate or authority could not be used',
@@ -21,6 +23,8 @@ export const errorTable = {
   SMQ_SUBSCRIBE_REFUSED: 'The broker refused the subscription',
   SMQ_PUBLISH_REFUSED: 'The broker refused the message',
   SMQ_SESSION_UNKNOWN: 'No session has this client identifier',
+  SMQ_SESSION_FILTER_INVALID: 'The session filter is not valid',
+  SMQ_SESSION_CHANGE_INVALID: 'The change cannot be made to any session',
   SMQ_HOOK_TIMEOUT: 'A decision hook did not answer in time',
   SMQ_MACHINE_INVALID: 'The machine given does not have the states of a session machine',
   SMQ_USAGE: 'The command line is not valid',
@@ -43,11 +47,13 @@ export class StatemqError extends Error {
   /** The MQTT reason code behind a refusal, where one exists. */
   readonly reasonCode: ReasonCode | undefined
   readonly position: ErrorPosition | undefined
+  /** Where in a session filter the error lies, in UTF-16 units from 0. */
+  readonly offset: number | undefined
 
   constructor(
     code: ErrorCode,
     detail?: string,
-    options: { cause?: unknown; reasonCode?: ReasonCode; position?: ErrorPosition } = {},
+    options: { cause?: unknown; reasonCode?: ReasonCode; position?: ErrorPosition; offset?: number } = {},
   ) {
     super(
       detail ? `${errorTable[code]}: ${detail}` : errorTable[code],
@@ -56,6 +62,7 @@ export class StatemqError extends Error {
     this.code = code
     this.reasonCode = options.reasonCode
     this.position = options.position
+    this.offset = options.offset
   }
 }
 
