@@ -159,6 +159,8 @@ export interface Authenticator {
   readonly name: string
   /** MQTT 5 authentication methods that it speaks. Default: none, it is asked about CONNECTs without a method. */
   readonly methods?: readonly string[]
+  /** Whether it is asked about CONNECTs without a method. Default: where it has no `methods`. */
+  readonly withoutMethod?: boolean
   authenticate(request: AuthenticationRequest): Verdict | Promise<Verdict>
   /** Called when no listener uses it any more: files and timers end. */
   close?(): void | Promise<void>
