@@ -7,8 +7,8 @@ interface PermissionScope {
   /**
    * A topic filter. `%c` stands for the client identifier, `%u` for the principal and `%p{key}` for a
    * session property, within a level or as a whole one; `%%` is a per cent sign. A value is compared as
-   * text: one that is empty or holds `+`, `#` or `/` makes an allowing permission match nothing, and a
-   * denying one match every value of that level.
+   * text: one that is missing or empty, holds `+`, `#` or `/`, or would begin a topic with `$`, makes an
+   * allowing permission match nothing, and a denying one match every value of that level.
    */
   readonly topic: string
   /** QoS levels that it speaks of. Default: all. */
@@ -43,3 +43,14 @@ export type RoleDefinitions = Readonly<Record<string, RoleDefinition>>
  * grants it and checks each delivery, `refuse` answers 0x87.
  */
 export type PartialSubscriptions = 'filter' | 'refuse'
+
+/** The permission that decided about something. */
+export interface DecidingPermission {
+  /** The role that has it itself, which may be one that a role of the session includes. */
+  readonly role: string
+  /** Its place in that role's `permissions`, from 0. */
+  readonly index: number
+  readonly effect: 'allow' | 'deny'
+  /** Its topic, as it is written. */
+  readonly topic: string
+}
