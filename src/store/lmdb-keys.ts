@@ -1,0 +1,65 @@
+import { createHash } from 'node:crypto'
+
+import type { SessionKey } from './store.ts'
+
+// Keys sort as bytes: what belongs to one session lies together, in the order of its second part.
+
+export function sessionKey(key: SessionKey): Buffer {
+  const bytes = Buffer.allocUnsafe(4)
+  bytes.writeUInt32BE(key, 0)
+  return bytes
+}
+
+/** Where the entries of the sessions behind this one begin. */
+export function behindSession(key: SessionKey): Buffer {
+  return sessionKey(key + 1)
+}
+
+/** A session and a packet identifier. */
+export function packetKey(key: SessionKey, packetId: number): Buffer {
+  const bytes = Buffer.allocUnsafe(6)
+  bytes.writeUInt32BE(key, 0)
+  bytes.writeUInt16BE(packetId, 4)
+  return bytes
+}
+
+/** A session and the sequence of a message. */
+export function sequenceKey(key: SessionKey, sequence: number): Buffer {
+  const bytes = Buffer.allocUnsafe(10)
+  bytes.writeUInt32BE(key, 0)
+  bytes.writeUIntBE(sequence, 4, 6)
+  return bytes
+}
+
+/** A session and the epoch of one of its connections. */
+export function epochKey(key: SessionKey, epoch: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8)
+  bytes.writeUInt32BE(key, 0)
+  bytes.writeUInt32BE(epoch, 4)
+  return bytes
+}
+
+/** A topic filter may be longer than a key, so it goes in by its hash; the record has it whole. */
+export function filterKey(key: SessionKey, filter: string): Buffer {
+  return Buffer.concat([sessionKey(key), hashOf(filter)])
+}
+
+export function topicKey(topic: string): Buffer {
+  return hashOf(topic)
+}
+
+/** The number of a message that several sessions wait for. */
+export function numberKey(number: number): Buffer {
+  const bytes = Buffer.allocUnsafe(6)
+  bytes.writeUIntBE(number, 0, 6)
+  return bytes
+}
+
+export const sessionOf = (key: Buffer): SessionKey => key.readUInt32BE(0)
+export const packetIdOf = (key: Buffer): number => key.readUInt16BE(4)
+export const sequenceOf = (key: Buffer): number => key.readUIntBE(4, 6)
+export const epochOf = (key: Buffer): number => key.readUInt32BE(4)
+
+function hashOf(text: string): Buffer {
+  return createHash('sha256').update(text).digest().subarray(0, 16)
+}

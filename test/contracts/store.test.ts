@@ -1,0 +1,355 @@
+import fc from 'fast-check'
+import { afterEach, describe, expect, test } from 'vitest'
+
+import { Publication } from '../../src/publication.ts'
+import { LmdbStore } from '../../src/store/lmdb.ts'
+import { MemoryStore } from '../../src/store/memory.ts'
+import type { QueuedMessage, SessionKey, Store, StoredSession } from '../../src/store/store.ts'
+import { tempFolder } from '../support/temp-files.ts'
+
+interface Implementation {
+  readonly name: string
+  make(): Promise<Store>
+  /** The same store as another process would find it; undefined where nothing outlives the object. */
+  reopen: ((store: Store) => Promise<Store>) | undefined
+}
+
+const opened: Store[] = []
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close()
+})
+
+async function open(store: Store): Promise<Store> {
+  await store.open()
+  opened.push(store)
+  return store
+}
+
+const directories = new WeakMap<Store, string>()
+
+async function lmdb(directory: string): Promise<Store> {
+  const store = await open(
+    new LmdbStore({
+      directory,
+      onDamage: (table, error) => {
+        throw new Error(`damage in ${table}`, { cause: error })
+      },
+    }),
+  )
+  directories.set(store, directory)
+  return store
+}
+
+const implementations: readonly Implementation[] = [
+  { name: 'memory', make: () => open(new MemoryStore()), reopen: undefined },
+  {
+    name: 'lmdb',
+    make: () => lmdb(tempFolder()),
+    reopen: async (store) => {
+      await store.close()
+      opened.splice(opened.indexOf(store), 1)
+      return lmdb(directories.get(store)!)
+    },
+  },
+]
+
+function message(sequence: number, text: string, changes: Partial<QueuedMessage> = {}): QueuedMessage {
+  const payload = Buffer.from(text)
+  const publication = new Publication(`t/${text}`, 1, false, false, 0, payload, 0, payload.length)
+  return {
+    sequence,
+    publication,
+    qos: 1,
+    retain: false,
+    subscriptionIdentifiers: undefined,
+    shared: undefined,
+    ...changes,
+  }
+}
+
+async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
+  const found: T[] = []
+  for await (const page of pages) found.push(...page)
+  return found
+}
+
+async function sessionsOf(store: Store): Promise<StoredSession[]> {
+  return (await all(store.sessions())).sort((a, b) => a.key - b.key)
+}
+
+/** The payloads that wait in a line, page by page. */
+async function lineOf(store: Store, key: SessionKey, pageSize = 3): Promise<string[]> {
+  const texts: string[] = []
+  for (let from = 1; ;) {
+    const page = await store.page(key, from, pageSize, 1_000_000)
+    if (page.length === 0) return texts
+    expect(page.length).toBeLessThanOrEqual(pageSize)
+    for (const queued of page) texts.push(queued.publication.payload.toString())
+    from = page.at(-1)!.sequence + 1
+  }
+}
+
+describe.each(implementations)('a store: $name', ({ make, reopen }) => {
+  /** What holds now must hold after a restart, where the store has one. */
+  async function nowAndLater(store: Store, check: (store: Store) => Promise<void>): Promise<void> {
+    await check(store)
+    await store.durable()
+    await check(store)
+    if (reopen) {
+      const later = await reopen(store)
+      await all(later.sessions())
+      await check(later)
+    }
+  }
+
+  test('is empty at first, and says that nothing waits to be durable', async () => {
+    const store = await make()
+    expect(await all(store.sessions())).toEqual([])
+    expect(await all(store.wills())).toEqual([])
+    expect(await all(store.retained())).toEqual([])
+    expect(store.durable()).toBeUndefined()
+  })
+
+  test('keeps a session with everything that belongs to it', async () => {
+    const store = await make()
+    const key = store.nextSessionKey()
+    store.putSession(key, 'press-1', Buffer.from('record'))
+    store.putSubscription(key, 'a/+', Buffer.from('one'))
+    store.putSubscription(key, 'b/#', Buffer.from('two'))
+    store.deleteSubscription(key, 'b/#')
+    store.putReceived(key, 7)
+    store.putReceived(key, 8)
+    store.deleteReceived(key, 8)
+    store.append(key, message(1, 'one'))
+    store.append(key, message(2, 'two'))
+    store.putInflight(key, { packetId: 9, sequence: 2, qos: 2, released: false })
+    store.putInflight(key, { packetId: 5, sequence: 1, qos: 2, released: true })
+    store.putInflight(key, { packetId: 6, sequence: 3, qos: 1, released: false })
+    store.deleteInflight(key, 6)
+    await store.durable()
+    const found = await sessionsOf(reopen ? await reopen(store) : store)
+    expect(found).toHaveLength(1)
+    const { queued, ...rest } = found[0]!
+    expect(rest).toEqual({
+      key,
+      clientId: 'press-1',
+      record: Buffer.from('record'),
+      subscriptions: [{ filter: 'a/+', record: Buffer.from('one') }],
+      received: [7],
+      inflight: [
+        { packetId: 5, sequence: 1, qos: 2, released: true },
+        { packetId: 9, sequence: 2, qos: 2, released: false },
+      ],
+      nextSequence: 3,
+    })
+    expect(queued.messages).toBe(2)
+  })
+
+  test('gives a message back as it was', async () => {
+    const store = await make()
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    const payload = Buffer.from([0, 255, 1])
+    const publication = new Publication('ä/b', 2, true, false, 0, payload, 0, 3)
+    publication.publisher = 'somebody'
+    publication.expiresAtMs = 1_790_000_000_123.5
+    publication.properties = {
+      payloadFormatIndicator: false,
+      messageExpiryIntervalSeconds: 4_294_967_295,
+      contentType: 'text/plain',
+      responseTopic: 'r',
+      correlationData: Buffer.from([9]),
+      userProperties: [
+        ['k', '1'],
+        ['k', '2'],
+      ],
+    }
+    store.append(
+      key,
+      message(1, '', { publication, qos: 2, retain: true, subscriptionIdentifiers: [1, 268_435_455], shared: 'g/ä/b' }),
+    )
+    await nowAndLater(store, async (current) => {
+      const [found] = await current.page(key, 1, 10, 1_000_000)
+      const { publication: back, ...delivery } = found!
+      expect(delivery).toEqual({
+        sequence: 1,
+        qos: 2,
+        retain: true,
+        subscriptionIdentifiers: [1, 268_435_455],
+        shared: 'g/ä/b',
+      })
+      const { topic, qos, retain, publisher, expiresAtMs, properties } = back
+      expect({ topic, qos, retain, publisher, expiresAtMs, properties, payload: [...back.payload] }).toEqual({
+        topic: 'ä/b',
+        qos: 2,
+        retain: true,
+        publisher: 'somebody',
+        expiresAtMs: 1_790_000_000_123.5,
+        properties: publication.properties,
+        payload: [0, 255, 1],
+      })
+    })
+  })
+
+  test('reads a line page by page, bounded by messages and by bytes, at least one at a time', async () => {
+    const store = await make()
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    const texts = Array.from({ length: 10 }, (_, at) => `${at}`.repeat(100))
+    for (const [at, text] of texts.entries()) {
+      store.append(key, message(at + 1, text))
+      if (at === 4) await store.durable()
+    }
+    await nowAndLater(store, async (current) => {
+      expect(await lineOf(current, key)).toEqual(texts)
+      expect(await lineOf(current, key, 256)).toEqual(texts)
+      expect(await current.page(key, 4, 10, 1)).toHaveLength(1)
+      expect(await current.page(key, 11, 10, 1_000)).toEqual([])
+    })
+  })
+
+  test('forgets what is settled, in any order, written or not', async () => {
+    const store = await make()
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    for (let at = 1; at <= 6; at++) store.append(key, message(at, `${at}`))
+    store.settle(key, 2)
+    await store.durable()
+    store.settle(key, 5)
+    store.settle(key, 5)
+    store.settle(key, 99)
+    store.append(key, message(7, '7'))
+    await nowAndLater(store, async (current) => {
+      expect(await lineOf(current, key)).toEqual(['1', '3', '4', '6', '7'])
+    })
+  })
+
+  test('keeps a message of many sessions until the last of them has had it', async () => {
+    const store = await make()
+    const ks = [1, 2, 3].map(() => store.nextSessionKey())
+    const { publication } = message(1, 'for all')
+    for (const key of ks) {
+      store.putSession(key, `c${key}`, Buffer.alloc(0))
+      store.append(key, message(1, '', { publication }))
+    }
+    await store.durable()
+    store.settle(ks[0]!, 1)
+    store.deleteSession(ks[1]!)
+    await nowAndLater(store, async (current) => {
+      expect(await lineOf(current, ks[0]!)).toEqual([])
+      expect(await lineOf(current, ks[1]!)).toEqual([])
+      expect(await lineOf(current, ks[2]!)).toEqual(['for all'])
+    })
+  })
+
+  test('a session that is deleted leaves nothing, and its number is not given again', async () => {
+    const store = await make()
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.from('x'))
+    store.putSubscription(key, 'a', Buffer.alloc(0))
+    store.putReceived(key, 1)
+    store.putInflight(key, { packetId: 1, sequence: 1, qos: 1, released: false })
+    store.append(key, message(1, 'gone'))
+    store.putWill(key, 1, Buffer.from('will'))
+    await store.durable()
+    store.deleteSession(key)
+    await store.durable()
+    await nowAndLater(store, async (current) => {
+      expect(await sessionsOf(current)).toEqual([])
+      expect(await lineOf(current, key)).toEqual([])
+      // What it leaves behind is published after it has ended.
+      expect(await all(current.wills())).toEqual([{ session: key, epoch: 1, record: Buffer.from('will') }])
+    })
+    const later = opened.at(-1)!
+    if (reopen) expect(later.nextSessionKey()).toBeGreaterThan(key)
+    later.deleteWill(key, 1)
+    await later.durable()
+    await nowAndLater(later, async (current) => {
+      expect(await all(current.wills())).toEqual([])
+    })
+  })
+
+  test('keeps one retained message a topic', async () => {
+    const store = await make()
+    for (const text of ['one', 'two']) {
+      const payload = Buffer.from(text)
+      store.putRetained(new Publication('r/1', 1, true, false, 0, payload, 0, payload.length))
+      store.putRetained(new Publication(`r/${text}`, 1, true, false, 0, payload, 0, payload.length))
+    }
+    await store.durable()
+    store.deleteRetained('r/one')
+    await store.durable()
+    const found = await all((reopen ? await reopen(store) : store).retained())
+    expect(found.map(({ topic, payload }) => [topic, payload.toString()]).sort()).toEqual([
+      ['r/1', 'two'],
+      ['r/two', 'two'],
+    ])
+  })
+
+  test('agrees with lists in memory whatever is done to it', { timeout: 60_000 }, async () => {
+    const step = fc.oneof(
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          type: fc.constant('append' as const),
+          sessions: fc.subarray([0, 1, 2], { minLength: 1 }),
+        }),
+      },
+      { weight: 4, arbitrary: fc.record({ type: fc.constant('settle' as const), session: fc.nat(2), at: fc.nat(20) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('durable' as const) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('turn' as const) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('delete' as const), session: fc.nat(2) }) },
+      { weight: 1, arbitrary: fc.record({ type: fc.constant('reopen' as const) }) },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+        let store = await make()
+        const fresh = () => {
+          const key = store.nextSessionKey()
+          store.putSession(key, `c${key}`, Buffer.alloc(0))
+          return { key, next: 1, line: [] as { sequence: number; text: string }[] }
+        }
+        const model = [fresh(), fresh(), fresh()]
+        let count = 0
+        for (const one of steps) {
+          switch (one.type) {
+            case 'append': {
+              const { publication } = message(0, `m${++count}`)
+              for (const at of one.sessions) {
+                const session = model[at]!
+                store.append(session.key, message(session.next, '', { publication }))
+                session.line.push({ sequence: session.next++, text: `m${count}` })
+              }
+              break
+            }
+            case 'settle': {
+              const session = model[one.session]!
+              const [gone] = session.line.splice(one.at % Math.max(1, session.line.length), 1)
+              if (gone) store.settle(session.key, gone.sequence)
+              break
+            }
+            case 'durable':
+              await store.durable()
+              break
+            case 'turn':
+              await new Promise((resolve) => setImmediate(resolve))
+              break
+            case 'delete':
+              store.deleteSession(model[one.session]!.key)
+              model[one.session] = fresh()
+              break
+            case 'reopen':
+              if (!reopen) break
+              store = await reopen(store)
+              await all(store.sessions())
+          }
+          for (const session of model) {
+            expect(await lineOf(store, session.key)).toEqual(session.line.map(({ text }) => text))
+          }
+        }
+        await store.close()
+      }),
+      { numRuns: reopen ? 40 : 100 },
+    )
+  })
+})
