@@ -1,3 +1,12 @@
+export {
+  mutualTls,
+  type CertificateName,
+  type CertificateUser,
+  type MutualTlsOptions,
+} from './auth/mutual-tls.ts'
+export { passwordFile, type PasswordFile, type PasswordFileOptions } from './auth/password-file.ts'
+export { authenticator, staticUsers, type StaticUser } from './auth/static-users.ts'
+export { webhook, type WebhookOptions } from './auth/webhook.ts'
 export { createBroker, type Broker, type BrokerListener } from './broker.ts'
 export { StatemqError, errorTable, type ErrorCode, type ErrorPosition } from './errors.ts'
 export type { BrokerEvent, DropReason, SessionState } from './events.ts'
@@ -29,6 +38,7 @@ export type {
   MessageProperties,
   ProtocolVersion,
   QoS,
+  SubjectAltName,
   SubscriptionRequest,
   TlsFacts,
   Transport,

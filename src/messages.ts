@@ -254,11 +254,22 @@ export interface ClientCertificate {
   readonly commonName: string | undefined
   /** Subject alternative names as Node prints them, for example `DNS:a.example, IP Address:10.0.0.1`. */
   readonly subjectAltName: string | undefined
+  /** The same, one by one. Empty where there are none, or where one could not be read for certain. */
+  readonly subjectAltNames: readonly SubjectAltName[]
   /** SHA-256 of the certificate, upper-case hex with colons. */
   readonly fingerprint256: string
   readonly serialNumber: string
   /** Milliseconds since the epoch. */
+  readonly validFromMs: number
+  /** Milliseconds since the epoch. */
   readonly validToMs: number
+}
+
+/** One subject alternative name of a certificate (RFC 5280 section 4.2.1.6). */
+export interface SubjectAltName {
+  /** `other`: a kind that names nothing on a network, such as a directory name. */
+  readonly type: 'dns' | 'email' | 'uri' | 'ip' | 'other'
+  readonly value: string
 }
 
 /** What is known of a connection before its first byte. */

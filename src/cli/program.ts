@@ -5,6 +5,7 @@ import { chartFormats, charts, renderChart, type ChartName } from './chart.ts'
 import { describeSettings } from './check.ts'
 import { ConfigurationError, nearest, problemLine } from './config-problems.ts'
 import { logLevels } from './config-schema.ts'
+import { addPasswdCommand } from './passwd.ts'
 import { resolveSettings, type Flags } from './settings.ts'
 import { start } from './start.ts'
 import { packageVersion } from './version.ts'
@@ -81,8 +82,12 @@ function buildProgram(write: (text: string) => void): Command {
     .action((options: { format: (typeof chartFormats)[number]; machine: ChartName; brief?: true }) => {
       write(renderChart(options.machine, options.format, options.brief ? 'brief' : 'full'))
     })
+  addPasswdCommand(program, write)
   return program
 }
+
+/** The others run a broker until a signal ends it. */
+const endsByItself: ReadonlySet<string> = new Set(['check', 'chart', 'passwd'])
 
 /** Codes that say that the caller is at fault, not the broker or the system. */
 const callersFault: ReadonlySet<string> = new Set([
@@ -92,6 +97,7 @@ const callersFault: ReadonlySet<string> = new Set([
   'SMQ_OPTION_INVALID',
   'SMQ_LISTEN_UNPROTECTED',
   'SMQ_TLS_INVALID',
+  'SMQ_PASSWORD_FILE_INVALID',
 ])
 
 function statusOf(error: unknown, complain: (text: string) => void): number {
@@ -125,7 +131,7 @@ export async function runCommandLine(
       throw new StatemqError('SMQ_USAGE', `unknown command "${first}"${meant ? `; did you mean ${meant}?` : ''}`)
     }
     await program.parseAsync(words, { from: 'user' })
-    return first === 'check' || first === 'chart' ? 0 : undefined
+    return first !== undefined && endsByItself.has(first) ? 0 : undefined
   } catch (error) {
     return statusOf(error, complain)
   }

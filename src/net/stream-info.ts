@@ -4,6 +4,7 @@ import { TLSSocket } from 'node:tls'
 
 import type { ClientCertificate, ConnectionInfo, TlsFacts, Transport } from '../messages.ts'
 import { MemoryStream } from './memory.ts'
+import { readSubjectAltNames } from './subject-alt-names.ts'
 
 /**
  * The one spelling of an address: canonical IPv6, and an IPv4 address that came through a
@@ -28,8 +29,10 @@ function clientCertificate(socket: TLSSocket): ClientCertificate | undefined {
     // Several common names would let an authenticator pick the wrong one.
     commonName: typeof commonName === 'string' ? commonName : undefined,
     subjectAltName: certificate.subjectAltName,
+    subjectAltNames: readSubjectAltNames(certificate.subjectAltName),
     fingerprint256: certificate.fingerprint256,
     serialNumber: certificate.serialNumber,
+    validFromMs: Date.parse(certificate.validFrom),
     validToMs: Date.parse(certificate.validTo),
   }
 }

@@ -63,8 +63,13 @@ describe('facts of a connection', () => {
           issuer: 'CN=statemq test authority',
           commonName: 'press-1',
           subjectAltName: 'DNS:press-1.example, IP Address:10.0.0.1',
+          subjectAltNames: [
+            { type: 'dns', value: 'press-1.example' },
+            { type: 'ip', value: '10.0.0.1' },
+          ],
           fingerprint256: certificate.fingerprint256,
           serialNumber: certificate.serialNumber,
+          validFromMs: Date.parse(certificate.validFrom),
           validToMs: Date.parse(certificate.validTo),
         },
       },
