@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import { Observable, type Subscriber } from 'rxjs'
 
 import { ProtocolError } from '../errors.ts'
+import type { ChannelBindingType } from '../hooks.ts'
 import {
   PacketType,
   type ConnectionInfo,
@@ -35,6 +36,8 @@ export interface ConnectionContext {
   readonly flushes: FlushQueue
   /** Counts sweeps of the keepalive; see session/keepalive.ts. */
   readonly ticker: { readonly tick: number }
+  /** What a stream has of a TLS channel binding; the room that made the stream knows. */
+  readonly channelBinding: (stream: Duplex, type: ChannelBindingType) => Buffer | undefined
 }
 
 const connectionOf = Symbol('statemq.connection')
@@ -99,6 +102,10 @@ export class StreamConnection implements Connection {
     return this.#decoder.protocolVersion || 4
   }
 
+  channelBinding(type: ChannelBindingType): Buffer | undefined {
+    return this.#context.channelBinding(this.#stream, type)
+  }
+
   limitOutbound(maxPacketBytes: number, requestProblemInformation: boolean): void {
     this.#maxOutboundPacketBytes = maxPacketBytes
     this.#requestProblemInformation = requestProblemInformation
@@ -107,7 +114,7 @@ export class StreamConnection implements Connection {
   accept(settings: WireSettings): void {
     this.#decoder.topicAliasMaximum = settings.inboundTopicAliases
     this.#aliases = settings.outboundTopicAliases > 0 ? new TopicAliases(settings.outboundTopicAliases) : undefined
-    this.#decoder.accept()
+    this.#decoder.accept(settings)
     // Without a keepalive of MQTT's a peer that is gone would never be missed (threat 46).
     if (!settings.hasKeepAlive && this.#stream instanceof Socket)
       this.#stream.setKeepAlive(true, TCP_KEEPALIVE_DELAY_MS)
@@ -237,6 +244,12 @@ export class StreamConnection implements Connection {
     return true
   }
 
+  hold(until: Promise<void>): void {
+    this.#writer.hold(until, () => {
+      if (!this.#stream.writableNeedDrain) this.drained()
+    })
+  }
+
   get isReading(): boolean {
     return this.#paused === 0
   }
@@ -258,6 +271,10 @@ export class StreamConnection implements Connection {
     if (this.#finished) return
     this.#finished = true
     this.#writer.flush()
+    this.#writer.whenReleased(() => this.#finish())
+  }
+
+  #finish(): void {
     this.#writer.close()
     this.#stream.end()
     // Node keeps a socket whose peer never reads half open for ever.
@@ -312,7 +329,8 @@ export class StreamConnection implements Connection {
   }
 
   #full(): void {
-    if (!this.writable || this.#stream.writableLength <= this.#limits.maxSocketBufferBytes) return
+    if (!this.writable || this.#stream.writableLength + this.#writer.heldBytes <= this.#limits.maxSocketBufferBytes)
+      return
     this.writable = false
     this.onWritable?.(false)
   }

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 
+import { HeldBytes } from './held-bytes.ts'
 import { slab } from './slab.ts'
 
 /** Pending bytes at which a writer does not wait for the end of the turn. */
@@ -50,6 +51,8 @@ export class Writer {
   #patches: number[] | undefined = undefined
   #pendingBytes = 0
   #closed = false
+  /** What waits for a promise of the store: see {@link Writer.hold}. */
+  #held: HeldBytes | undefined = undefined
 
   constructor(stream: Duplex, queue: FlushQueue, onFull: () => void) {
     this.#stream = stream
@@ -59,6 +62,35 @@ export class Writer {
 
   get pendingBytes(): number {
     return this.#pendingBytes
+  }
+
+  /** Bytes that are held back. */
+  get heldBytes(): number {
+    return this.#held?.size ?? 0
+  }
+
+  /**
+   * What this turn sends goes out when `until` resolves, and nothing behind overtakes it: an answer is
+   * a promise, which must not leave before what it promises is durable. When it rejects, everything that
+   * is held is dropped. `onReleased` is called when nothing is held any more.
+   */
+  hold(until: Promise<void>, onReleased: () => void): void {
+    if (this.#closed) return
+    this.#held ??= new HeldBytes(
+      (bytes) => this.#guard(() => this.#stream.write(bytes)),
+      () => {
+        this.#held = undefined
+        onReleased()
+      },
+      () => this.#take(),
+    )
+    this.#held.until(until)
+  }
+
+  /** Calls `onReleased` when nothing is held any more: at once, mostly. */
+  whenReleased(onReleased: () => void): void {
+    if (this.#held === undefined) onReleased()
+    else this.#held.whenReleased(onReleased)
   }
 
   /** Adds `bytes[start, end)`; `idOffset >= 0` is an index into `bytes` where the identifier belongs. */
@@ -86,21 +118,32 @@ export class Writer {
   }
 
   flush(): void {
-    if (this.#bytes === undefined || this.#closed) return
-    let taken: boolean
+    const bytes = this.#bytes
+    if (bytes === undefined || this.#closed) return
+    if (this.#guard(() => this.#write(bytes)) === false) this.#onFull()
+  }
+
+  /** A stream of an embedder's that throws takes its own connection with it, and no other's turn. */
+  #guard(write: () => boolean): boolean | undefined {
     try {
-      taken = this.#write(this.#bytes)
+      return write()
     } catch {
-      // A stream of an embedder's that throws: it takes its own connection with it, and no other's turn.
       this.close()
       this.#stream.destroy()
-      return
+      return undefined
     }
-    if (!taken) this.#onFull()
   }
 
   #write(bytes: Buffer): boolean {
     const { ranges, bounds, patches, start, end, pending } = this.#take()
+    if (this.#held !== undefined) {
+      // The slab and the chunks that packets came in are others' again when the promise is kept.
+      const own = Buffer.allocUnsafeSlow(pending)
+      gather(own, 0, ranges, bounds, bytes, start, end)
+      if (patches) patchIds(own, 0, patches)
+      this.#held.add(own)
+      return false
+    }
     if (ranges === undefined && patches === undefined) {
       return this.#stream.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end))
     }

@@ -18,6 +18,10 @@ export interface WireSettings {
   readonly inboundTopicAliases: number
   /** Whether the client promises to be heard from; if not, the transport must find out that it is gone. */
   readonly hasKeepAlive: boolean
+  /** Of a packet that the client sends. */
+  readonly maxPacketBytes: number
+  /** Of the topics that it publishes to. */
+  readonly maxTopicLevels: number
 }
 
 /**
@@ -63,7 +67,12 @@ export interface Connection {
   /** False when the packet is larger than the client accepts, or does not exist in its version. */
   send(packet: OutboundPacket): boolean
   /** The channel binding of its TLS connection, if it has one of that type. */
-  channelBinding?(type: ChannelBindingType): Buffer | undefined
+  channelBinding(type: ChannelBindingType): Buffer | undefined
+  /**
+   * What is sent from the last turn on goes out when `until` resolves, in its order; when it rejects, it
+   * is dropped.
+   */
+  hold(until: Promise<void>): void
   /** False while it is paused for any reason. */
   readonly isReading: boolean
   /** Stops reading; bytes that are not decoded yet stay where they are. Each reason needs its `resume`. */

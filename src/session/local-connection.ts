@@ -52,6 +52,9 @@ export class LocalConnection implements Connection {
   #pauses = new Set<PauseReason>()
   #scheduled = false
   #closed = false
+  /** Resolves when what it was told to hold back may be said; see `hold`. */
+  #holding: Promise<void> | undefined = undefined
+  #lost = false
   #reasonCode: ReasonCode | undefined = undefined
 
   constructor(info: ConnectionInfo, peer: LocalPeer) {
@@ -65,6 +68,8 @@ export class LocalConnection implements Connection {
     if (this.#pauses.size > 0 || this.#held.length > 0) this.#held.push(packet)
     else this.#packets.next(packet)
   }
+
+  channelBinding(): undefined {}
 
   limitOutbound(): void {}
 
@@ -89,7 +94,7 @@ export class LocalConnection implements Connection {
   }
 
   acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number): void {
-    queueMicrotask(() => {
+    this.#say(() => {
       if (type === PacketType.Pubrel) this.push({ type: PacketType.Pubcomp, packetId, reasonCode: ReasonCode.Success })
       else this.#peer.onAcknowledgement(type, packetId, reasonCode)
     })
@@ -99,13 +104,36 @@ export class LocalConnection implements Connection {
 
   send(packet: OutboundPacket): boolean {
     if (packet.type === PacketType.Disconnect) this.#reasonCode = packet.reasonCode
-    queueMicrotask(() => {
+    this.#say(() => {
       if (packet.type === PacketType.Connack) this.#peer.onConnack(packet)
       else if (packet.type === PacketType.Suback || packet.type === PacketType.Unsuback) {
         this.#peer.onSubscribed(packet.packetId, packet.reasonCodes)
       }
     })
     return true
+  }
+
+  hold(until: Promise<void>): void {
+    const before = this.#holding
+    const holding = Promise.all([before, until]).then(
+      () => {
+        if (this.#holding === holding) this.#holding = undefined
+      },
+      () => {
+        // What was to be said is not true. The session says so, and ends the connection.
+        this.#lost = true
+        if (this.#holding === holding) this.#holding = undefined
+      },
+    )
+    this.#holding = holding
+  }
+
+  /** Behind what is held, or in a microtask, so that neither side re-enters the other. */
+  #say(word: () => void): void {
+    if (this.#holding === undefined) return queueMicrotask(word)
+    void this.#holding.then(() => {
+      if (!this.#lost) word()
+    })
   }
 
   get isReading(): boolean {
@@ -124,10 +152,12 @@ export class LocalConnection implements Connection {
   end(): void {
     if (this.#closed) return
     this.#closed = true
-    setImmediate(() => {
+    const close = (): void => {
       this.#flush()
       this.#peer.onClosed(this.#reasonCode)
-    })
+    }
+    if (this.#holding === undefined) setImmediate(close)
+    else void this.#holding.then(close)
   }
 
   /** The client is gone without DISCONNECT. */
@@ -140,7 +170,8 @@ export class LocalConnection implements Connection {
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
-    setImmediate(() => this.#flush())
+    if (this.#holding === undefined) setImmediate(() => this.#flush())
+    else void this.#holding.then(() => this.#flush())
   }
 
   #flush(): void {
