@@ -1,3 +1,5 @@
+export { jwt } from './auth/jwt.ts'
+export type { ClaimPath, JwksOptions, JwtAlgorithm, JwtKey, JwtOptions } from './auth/jwt-options.ts'
 export {
   mutualTls,
   type CertificateName,

@@ -35,6 +35,7 @@ export default defineConfig({
       project('machines'),
       project('conformance'),
       project('contracts'),
+      project('identity', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),
       project('interop', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),
       project('faults', { testTimeout: 60_000, globalSetup: ['test/support/need-openssl.ts'] }),
     ],

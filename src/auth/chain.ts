@@ -25,7 +25,9 @@ export function authenticate(
 ): Decision | Promise<Decision> {
   const method = request.authenticationMethod
   const asked = policy.authenticators.filter((authenticator) =>
-    method === undefined ? !authenticator.methods?.length : authenticator.methods?.includes(method),
+    method === undefined
+      ? (authenticator.withoutMethod ?? !authenticator.methods?.length)
+      : authenticator.methods?.includes(method),
   )
   for (const [at, authenticator] of asked.entries()) {
     const verdict = authenticator.authenticate(request)
