@@ -11,6 +11,7 @@ import { StatemqError } from './errors.ts'
 import type { BrokerEvent } from './events.ts'
 import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
 import { Publication } from './publication.ts'
+import { channelBindingOf } from './net/channel-binding.ts'
 import { connectionsByFileLimit } from './net/file-limit.ts'
 import { openListener, type ListenContext, type Listener } from './net/listen.ts'
 import { describeStream } from './net/stream-info.ts'
@@ -265,7 +266,12 @@ class Engine implements Broker {
     stream.once('close', () => this.#streams.delete(stream))
     const { onConnection } = policy.hooks
     const start = (): void => {
-      const context = { clock: this.#clock, flushes: this.#flushes, ticker: this.#core.keepalive }
+      const context = {
+        clock: this.#clock,
+        flushes: this.#flushes,
+        ticker: this.#core.keepalive,
+        channelBinding: channelBindingOf,
+      }
       const connection = new StreamConnection(stream, info, policy.limits, context)
       this.#open(connection, policy, (listener()?.connections ?? 0) > policy.limits.maxConnections)
     }

@@ -9,6 +9,10 @@ export {
 export { passwordFile, type PasswordFile, type PasswordFileOptions } from './auth/password-file.ts'
 export { authenticator, staticUsers, type StaticUser } from './auth/static-users.ts'
 export { webhook, type WebhookOptions } from './auth/webhook.ts'
+export { scram, type ScramOptions } from './auth/scram.ts'
+export { scramCredentials, type ScramCredentials, type ScramMechanism } from './auth/scram-credentials.ts'
+export { addScramUser, removeScramUser, type NewScramUser } from './auth/scram-file.ts'
+export type { ScramLookup, ScramUser } from './auth/scram-users.ts'
 export { createBroker, type Broker, type BrokerListener } from './broker.ts'
 export { StatemqError, errorTable, type ErrorCode, type ErrorPosition } from './errors.ts'
 export type { BrokerEvent, DropReason, SessionState } from './events.ts'
@@ -22,6 +26,7 @@ export {
   type AllowSubscription,
   type AuthenticationRequest,
   type Authenticator,
+  type ChannelBindingType,
   type Challenge,
   type ConnectRequest,
   type Deny,
