@@ -1,3 +1,4 @@
+import { defaultLimits } from '../../options.ts'
 import type { FilterExpression, FilterLimits, FilterValue } from './ast.ts'
 import { filterFault } from './fault.ts'
 import { keyFault, kindOfKey, type KeyKind } from './keys.ts'
@@ -9,7 +10,7 @@ import { parseTime } from './time.ts'
  * where it is longer, deeper or dearer than `limits` allow (threat 87). The grammar is in
  * docs/sessions.md; each method of the parser below is one rule of it.
  */
-export function parseFilter(text: string, limits: FilterLimits): FilterExpression {
+export function parseFilter(text: string, limits: FilterLimits = defaultLimits): FilterExpression {
   // Callers in JavaScript may give anything.
   if (typeof text !== 'string') throw filterFault(0, 'expected a text')
   if (text.length > limits.maxFilterLength) {

@@ -3,18 +3,26 @@ import type { FilterExpression } from './ast.ts'
 /** What sessions can be looked up by. */
 export type FilterIndex = 'role' | 'principal' | 'clientId'
 
-/**
- * Where the sessions that a filter may select are to be found. A plan narrows and does not decide:
- * the predicate has the last word on every session that it leads to.
- */
-export type FilterPlan =
-  /** Nothing narrows it: all sessions. */
-  | { readonly type: 'scan' }
-  | { readonly type: 'lookup'; readonly index: FilterIndex; readonly value: string }
+/** Sessions with one role or principal, or the one with a client identifier. */
+export interface FilterLookup {
+  readonly type: 'lookup'
+  readonly index: FilterIndex
+  readonly value: string
+}
+
+/** Where the sessions that a filter may select are to be found. */
+export type NarrowPlan =
+  | FilterLookup
   /** In each of these; the smallest is enough. */
-  | { readonly type: 'all-of'; readonly plans: readonly FilterPlan[] }
+  | { readonly type: 'all-of'; readonly plans: readonly NarrowPlan[] }
   /** In one of these at least. */
-  | { readonly type: 'any-of'; readonly plans: readonly FilterPlan[] }
+  | { readonly type: 'any-of'; readonly plans: readonly NarrowPlan[] }
+
+/**
+ * The same, or that nothing narrows it and all sessions have to be looked at. A plan does not
+ * decide: the predicate has the last word on every session that it leads to.
+ */
+export type FilterPlan = { readonly type: 'scan' } | NarrowPlan
 
 const scan: FilterPlan = { type: 'scan' }
 const indexOfKey: ReadonlyMap<string, FilterIndex> = new Map([
@@ -32,7 +40,7 @@ export function planFilter(expression: FilterExpression): FilterPlan {
     case 'in':
       return lookup(expression.key, expression.values)
     case 'and':
-      return allOf(expression.operands.map(planFilter).filter(({ type }) => type !== 'scan'))
+      return allOf(expression.operands.map(planFilter).filter((plan) => plan.type !== 'scan'))
     case 'or':
       return anyOf(expression.operands.map(planFilter))
     default:
@@ -48,12 +56,13 @@ function lookup(key: string, values: readonly unknown[]): FilterPlan {
   return anyOf(texts.map((value) => ({ type: 'lookup', index, value })))
 }
 
-function allOf(plans: readonly FilterPlan[]): FilterPlan {
+function allOf(plans: readonly NarrowPlan[]): FilterPlan {
   if (plans.length === 0) return scan
   return plans.length === 1 ? plans[0]! : { type: 'all-of', plans }
 }
 
 function anyOf(plans: readonly FilterPlan[]): FilterPlan {
-  if (plans.some(({ type }) => type === 'scan')) return scan
-  return plans.length === 1 ? plans[0]! : { type: 'any-of', plans }
+  const narrow = plans.filter((plan) => plan.type !== 'scan')
+  if (narrow.length < plans.length) return scan
+  return narrow.length === 1 ? narrow[0]! : { type: 'any-of', plans: narrow }
 }

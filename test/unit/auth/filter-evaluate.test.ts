@@ -6,7 +6,7 @@ import { compileFilter } from '../../../src/auth/filter/compile.ts'
 import { formatFilter } from '../../../src/auth/filter/format.ts'
 import { compileGlob } from '../../../src/auth/filter/glob.ts'
 import { parseFilter } from '../../../src/auth/filter/parse.ts'
-import { planFilter, type FilterPlan } from '../../../src/auth/filter/plan.ts'
+import { planFilter, type FilterPlan, type NarrowPlan } from '../../../src/auth/filter/plan.ts'
 import { defaultLimits } from '../../../src/options.ts'
 import { anyFilter, anySample, subjectOf, type Sample } from './filter-arbitrary.ts'
 
@@ -38,7 +38,7 @@ function naively(expression: FilterExpression, sample: Sample): boolean {
       return expression.values.some((value) => naively({ type: 'is', key: expression.key, value }, sample))
     case 'like': {
       const value = sample.values[expression.key]
-      return typeof value === 'string' && likeNaively([...expression.pattern], [...value])
+      return typeof value === 'string' && likeNaively(Array.from(expression.pattern), Array.from(value))
     }
     case 'compare': {
       const value = sample.values[expression.key]
@@ -70,7 +70,7 @@ describe('semantics 7.15', () => {
       fc.property(anyFilter, (filter) => {
         expect(parseFilter(formatFilter(filter), unlimited)).toEqual(filter)
       }),
-      { numRuns: 2_000 },
+      { numRuns: 1_000 },
     )
   })
 
@@ -79,7 +79,7 @@ describe('semantics 7.15', () => {
       fc.property(anyFilter, anySample, (filter, sample) => {
         expect(compileFilter(filter)(subjectOf(sample))).toBe(naively(filter, sample))
       }),
-      { numRuns: 5_000 },
+      { numRuns: 2_000 },
     )
   })
 
@@ -140,9 +140,9 @@ describe('globs', () => {
     fc.assert(
       fc.property(pieces, text, (pattern, characters) => {
         const glob = pattern.join('')
-        expect(compileGlob(glob)(characters.join(''))).toBe(likeNaively([...glob], characters))
+        expect(compileGlob(glob)(characters.join(''))).toBe(likeNaively(Array.from(glob), characters))
       }),
-      { numRuns: 20_000 },
+      { numRuns: 5_000 },
     )
   })
 
@@ -196,9 +196,9 @@ describe('a plan', () => {
     )
   })
 
-  const role = (value: string): FilterPlan => ({ type: 'lookup', index: 'role', value })
-  const principal = (value: string): FilterPlan => ({ type: 'lookup', index: 'principal', value })
-  const clientId = (value: string): FilterPlan => ({ type: 'lookup', index: 'clientId', value })
+  const role = (value: string): NarrowPlan => ({ type: 'lookup', index: 'role', value })
+  const principal = (value: string): NarrowPlan => ({ type: 'lookup', index: 'principal', value })
+  const clientId = (value: string): NarrowPlan => ({ type: 'lookup', index: 'clientId', value })
   test.each<[string, FilterPlan]>([
     [`hasRoles ['a']`, role('a')],
     [`hasRoles ['a' 'b']`, { type: 'all-of', plans: [role('a'), role('b')] }],
