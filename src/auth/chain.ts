@@ -1,6 +1,8 @@
 import type { Allow, AuthenticationRequest, Authenticator, Challenge, Deny, Verdict } from '../hooks.ts'
 import { deny, isPromise } from '../hooks.ts'
+import type { Clock, Limits } from '../options.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import { verdictFault } from './verdict.ts'
 
 /** A verdict that stands, with the name of who gave it. */
 export interface Decision {
@@ -12,16 +14,20 @@ export interface Decision {
 export interface AuthenticationPolicy {
   readonly authenticators: readonly Authenticator[]
   readonly allowAnonymous: boolean
+  readonly anonymousRoles: readonly string[]
+  readonly limits: Pick<Limits, 'maxSessionProperties' | 'maxSessionPropertyBytes'>
 }
 
 /**
  * Asks the authenticators in order. One that serves authentication methods is asked about CONNECTs
  * with such a method, the others about those without. The first verdict but `next` stands; where all
- * abstain, a client without a method may be let in anonymously, and any other is refused.
+ * abstain, a client without a method may be let in anonymously, and any other is refused. Throws or
+ * rejects for a verdict that can't be used, which as any failure of a hook is a refusal with 0x87.
  */
 export function authenticate(
   request: AuthenticationRequest,
   policy: AuthenticationPolicy,
+  clock: Pick<Clock, 'nowMs'>,
 ): Decision | Promise<Decision> {
   const method = request.authenticationMethod
   const asked = policy.authenticators.filter((authenticator) =>
@@ -32,8 +38,8 @@ export function authenticate(
   for (const [at, authenticator] of asked.entries()) {
     const verdict = authenticator.authenticate(request)
     // As long as they answer at once the chain does too: a client that needs no wait is let in within the turn.
-    if (isPromise(verdict)) return askOn(request, policy, asked, at, verdict)
-    if (verdict?.type !== 'next') return { verdict: checked(verdict, method), authenticator: authenticator.name }
+    if (isPromise(verdict)) return askOn(request, policy, clock, asked, at, verdict)
+    if (verdict?.type !== 'next') return decision(verdict, authenticator, request, policy, clock)
   }
   return undecided(method, asked.length > 0, policy)
 }
@@ -41,14 +47,14 @@ export function authenticate(
 async function askOn(
   request: AuthenticationRequest,
   policy: AuthenticationPolicy,
+  clock: Pick<Clock, 'nowMs'>,
   asked: readonly Authenticator[],
   at: number,
   pending: Promise<Verdict>,
 ): Promise<Decision> {
-  const method = request.authenticationMethod
   for (let verdict = await pending, i = at; ; verdict = await asked[i]!.authenticate(request)) {
-    if (verdict?.type !== 'next') return { verdict: checked(verdict, method), authenticator: asked[i]!.name }
-    if (++i === asked.length) return undecided(method, true, policy)
+    if (verdict?.type !== 'next') return decision(verdict, asked[i]!, request, policy, clock)
+    if (++i === asked.length) return undecided(request.authenticationMethod, true, policy)
   }
 }
 
@@ -59,21 +65,23 @@ function undecided(method: string | undefined, asked: boolean, policy: Authentic
     const refusal = deny(ReasonCode.BadAuthenticationMethod, 'no authenticator speaks this method')
     return { verdict: refusal, authenticator: 'none' }
   }
-  if (method === undefined && policy.allowAnonymous) return { verdict: { type: 'allow' }, authenticator: 'anonymous' }
+  if (method === undefined && policy.allowAnonymous)
+    return { verdict: { type: 'allow', roles: policy.anonymousRoles }, authenticator: 'anonymous' }
   return { verdict: deny(ReasonCode.NotAuthorized, 'no authenticator accepted the client'), authenticator: 'none' }
 }
 
-/** Hooks are written in JavaScript too: an answer of another shape is a refusal (semantics 7.12). */
-function checked(verdict: Exclude<Verdict, { type: 'next' }>, method: string | undefined): Allow | Deny | Challenge {
-  switch (verdict?.type) {
-    case 'allow':
-    case 'deny':
-      return verdict
-    case 'challenge':
-      // MQTT-4.12.0-6: without a method there is no AUTH packet to ask with.
-      if (method !== undefined) return verdict
-      return deny(ReasonCode.NotAuthorized, 'a challenge needs an authentication method')
-    default:
-      return deny(ReasonCode.NotAuthorized, 'the authenticator gave no verdict')
-  }
+/** Semantics 7.12: an unknown modifier or a value of another type lets nobody in, and is told to the operator. */
+function decision(
+  verdict: Exclude<Verdict, { type: 'next' }>,
+  { name }: Authenticator,
+  request: AuthenticationRequest,
+  { limits }: AuthenticationPolicy,
+  clock: Pick<Clock, 'nowMs'>,
+): Decision {
+  const fault = verdictFault(verdict, { nowMs: clock.nowMs(), limits })
+  if (fault !== undefined) throw new TypeError(`authenticator ${name}: ${fault}`)
+  // MQTT-4.12.0-6: without a method there is no AUTH packet to ask with.
+  if (verdict.type === 'challenge' && request.authenticationMethod === undefined)
+    throw new TypeError(`authenticator ${name}: a challenge needs an authentication method`)
+  return { verdict, authenticator: name }
 }

@@ -166,7 +166,7 @@ function decide(session: Session, exchange: Exchange, connect: ConnectRequest): 
     },
   }
   try {
-    const decision = authenticate(request, policy)
+    const decision = authenticate(request, policy, core.clock)
     if (!isPromise(decision)) return decision
     return withTimeout(core.clock, decisionTimeoutMs, 'authenticate', decision).catch((error: unknown) =>
       failedDecision(session, error),

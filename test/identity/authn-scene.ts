@@ -90,8 +90,9 @@ export function connectMqttJs(url: string, options: IClientOptions = {}): Promis
     client.on('packetreceive', (packet) => {
       if (packet.cmd !== 'connack') return
       const { reasonCode, returnCode, properties } = packet as IConnackPacket
-      resolve({ code: reasonCode ?? returnCode ?? -1, reason: properties?.reasonString })
       client.end(true)
+      // Observers of the broker's events are called at the end of the turn, which may be this one.
+      setImmediate(() => resolve({ code: reasonCode ?? returnCode ?? -1, reason: properties?.reasonString }))
     })
     client.on('error', () => {})
     client.once('close', () => reject(new Error('the connection was closed without CONNACK')))
