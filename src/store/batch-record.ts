@@ -2,7 +2,7 @@ import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
 import { readMessage, writeMessage } from './message-record.ts'
 import type { RecordReader, RecordWriter } from './record.ts'
-import type { QueuedMessage } from './store.ts'
+import type { QueuedMessage } from '../stored.ts'
 
 /**
  * The messages of one session that were made durable together, as one record:

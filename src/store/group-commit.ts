@@ -19,7 +19,7 @@ interface Waiter {
 export class GroupCommit {
   readonly #commit: Commit
   /** Called when a commit failed. */
-  readonly #onUndone: () => void
+  readonly #onUndone: (error: unknown) => void
   gathering = new PendingWrites()
   committing: PendingWrites | undefined = undefined
   #waiting: Waiter[] = []
@@ -27,7 +27,7 @@ export class GroupCommit {
   #current: Promise<void> | undefined = undefined
   #scheduled = false
 
-  constructor(commit: Commit, onUndone: () => void) {
+  constructor(commit: Commit, onUndone: (error: unknown) => void) {
     this.#commit = commit
     this.#onUndone = onUndone
   }
@@ -78,7 +78,7 @@ export class GroupCommit {
       (error: unknown) => {
         this.#end()
         this.gathering.carryOver(writes)
-        this.#onUndone()
+        this.#onUndone(error)
         for (const waiter of waiting) waiter.reject(error)
       },
     )

@@ -1,9 +1,10 @@
-import { chmod, mkdir, open as openFile, stat } from 'node:fs/promises'
+import { chmod, mkdir, open as openFile, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { Database, RootDatabase } from 'lmdb'
 
 import { StatemqError } from '../errors.ts'
+import { lockDirectory } from './lock.ts'
 
 /** `disk`: a promise is kept through a power cut. `os`: through the end of the process, not of the machine. */
 export type Durability = 'disk' | 'os'
@@ -29,14 +30,31 @@ export type Tables = { readonly [Name in (typeof tableNames)[number]]: Table }
 /** An LMDB environment in a directory of its own, with the tables of a store. */
 export interface Environment {
   readonly tables: Tables
-  /** All writes of `action` or none. Resolves when they are as durable as was asked for. */
+  /**
+   * All writes of `action` or none. Resolves when they are as durable as was asked for. Rejects with
+   * SMQ_STORE_FULL or SMQ_STORE_FAILED.
+   */
   commit(action: () => void): Promise<void>
   close(): Promise<void>
 }
 
-/** Rejects with SMQ_STORE_DAMAGED for a file that can't be one of ours, SMQ_STORE_VERSION for a format that isn't. */
+/** Rejects with SMQ_STORE_LOCKED where another process has it, SMQ_STORE_DAMAGED for a file that can't be one of ours, SMQ_STORE_VERSION for a format that isn't. */
 export async function openEnvironment(directory: string, durability: Durability): Promise<Environment> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
+  const unlock = await lockDirectory(directory)
+  try {
+    return await openLocked(directory, durability, unlock)
+  } catch (error) {
+    await unlock()
+    throw error
+  }
+}
+
+async function openLocked(
+  directory: string,
+  durability: Durability,
+  unlock: () => Promise<void>,
+): Promise<Environment> {
   const file = join(directory, 'data.mdb')
   await assertWhole(file)
   // Loaded where it is used: a broker that keeps nothing needs no native code.
@@ -46,6 +64,8 @@ export async function openEnvironment(directory: string, durability: Durability)
     noSubdir: false,
     encoding: 'binary',
     keyEncoding: 'binary',
+    // What belongs together is told by `batch`; the other way a commit that fails rejects a promise that nobody has.
+    eventTurnBatching: false,
     maxDbs: tableNames.length + 2,
     // With it a commit would count as done before it is flushed (threats, fact 4): for `os` that is what is asked for.
     overlappingSync: durability === 'os',
@@ -60,10 +80,17 @@ export async function openEnvironment(directory: string, durability: Durability)
     throw error
   }
   const tables = Object.fromEntries(tableNames.map((name) => [name, table(name)])) as Tables
-  return { tables, commit: (action) => commit(root, action), close: () => root.close() }
+  return {
+    tables,
+    commit: (action) => commit(root, directory, action),
+    close: async () => {
+      await root.close()
+      await unlock()
+    },
+  }
 }
 
-async function commit(root: RootDatabase<Buffer, Buffer>, action: () => void): Promise<void> {
+async function commit(root: RootDatabase<Buffer, Buffer>, directory: string, action: () => void): Promise<void> {
   try {
     await root.batch(action)
   } catch (error) {
@@ -71,14 +98,20 @@ async function commit(root: RootDatabase<Buffer, Buffer>, action: () => void): P
     const details = (error as { commitError?: Promise<unknown> }).commitError
     const cause: unknown =
       details === undefined ? error : await Promise.resolve(details).catch((reason: unknown) => reason)
-    throw storeError(cause)
+    throw await storeError(cause, directory)
   }
 }
 
-/** What a failed commit is for whoever waits for it. */
-function storeError(cause: unknown): StatemqError {
+/** Less room than this, and a write that failed is taken to have failed for want of it. */
+const LITTLE_ROOM_BYTES = 1_048_576
+
+/** LMDB writes many pages at once: when only some of them fit, the system calls that an input/output error. */
+async function storeError(cause: unknown, directory: string): Promise<StatemqError> {
   const text = String((cause as Error | undefined)?.message ?? cause)
-  const isFull = /ENOSPC|No space left|MDB_MAP_FULL|MAP_FULL|EDQUOT|File too large|EFBIG/i.test(text)
+  const room = await statfs(directory).catch(() => undefined)
+  const isFull =
+    /no space|file too large|map.?full|quota/i.test(text) ||
+    (room !== undefined && room.bavail * room.bsize < LITTLE_ROOM_BYTES)
   return new StatemqError(isFull ? 'SMQ_STORE_FULL' : 'SMQ_STORE_FAILED', text, { cause })
 }
 

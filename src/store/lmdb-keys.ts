@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-import type { SessionKey } from './store.ts'
+import type { SessionKey } from '../stored.ts'
 
 // Keys sort as bytes: what belongs to one session lies together, in the order of its second part.
 

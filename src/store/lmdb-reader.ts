@@ -24,7 +24,7 @@ import type {
   StoredSession,
   StoredSubscription,
   StoredWill,
-} from './store.ts'
+} from '../stored.ts'
 
 /** Entries that are read in one turn at the start. */
 const PAGE_ENTRIES = 500

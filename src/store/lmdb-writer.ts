@@ -16,7 +16,7 @@ import { writeMessage } from './message-record.ts'
 import type { PendingWrites } from './pending.ts'
 import { RecordWriter, seal } from './record.ts'
 import { References } from './references.ts'
-import type { QueuedMessage, SessionKey, StoredInflight } from './store.ts'
+import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
 
 /** Messages of one session in one record at most: a page that is read is not much more than what was asked for. */
 const MAX_BATCH_MESSAGES = 256
@@ -50,7 +50,7 @@ export class LmdbWriter {
     this.references.settle()
     if (!this.#keyIsStored) {
       this.#keyIsStored = true
-      void this.#tables.counters.put(LAST_KEY, sessionKey(this.#lastKey))
+      put(this.#tables.counters, LAST_KEY, sessionKey(this.#lastKey))
     }
     for (const key of writes.deletedSessions) this.#deleteSession(key)
     for (const [key, { clientId, record }] of writes.sessions) this.#putSession(key, clientId, record)
@@ -75,6 +75,11 @@ export class LmdbWriter {
     }
   }
 
+  /** Writes what changes nothing. */
+  touch(): void {
+    put(this.#tables.counters, LAST_KEY, sessionKey(this.#lastKey))
+  }
+
   /** The commit failed. */
   undo(): void {
     for (const { line, batch } of this.#written) line.remove(batch)
@@ -85,19 +90,19 @@ export class LmdbWriter {
 
   #deleteSession(key: SessionKey): void {
     const { sessions, subscriptions, received, inflight, batches, settled } = this.#tables
-    void sessions.remove(sessionKey(key))
-    void settled.remove(sessionKey(key))
+    remove(sessions, sessionKey(key))
+    remove(settled, sessionKey(key))
     const range = { start: sessionKey(key), end: behindSession(key) }
     for (const table of [subscriptions, received, inflight, batches]) {
-      for (const entry of table.getKeys(range)) void table.remove(entry)
+      for (const entry of table.getKeys(range)) remove(table, entry)
     }
-    for (const number of this.references.release(key)) void this.#tables.messages.remove(numberKey(number))
+    for (const number of this.references.release(key)) remove(this.#tables.messages, numberKey(number))
     this.#lines.delete(key)
   }
 
   #putSession(key: SessionKey, clientId: string, record: Buffer): void {
     this.#out.reset().text(clientId).bytes(record)
-    void this.#tables.sessions.put(sessionKey(key), seal(this.#out.content()))
+    put(this.#tables.sessions, sessionKey(key), seal(this.#out.content()))
   }
 
   #putSubscription(key: SessionKey, filter: string, record: Buffer | undefined): void {
@@ -125,9 +130,9 @@ export class LmdbWriter {
   #writeMessages(writes: PendingWrites): void {
     for (const [key, firsts] of writes.endedBatches) {
       for (const first of firsts) {
-        void this.#tables.batches.remove(sequenceKey(key, first))
+        remove(this.#tables.batches, sequenceKey(key, first))
         for (const number of this.references.releaseBatch(key, first)) {
-          void this.#tables.messages.remove(numberKey(number))
+          remove(this.#tables.messages, numberKey(number))
         }
       }
     }
@@ -163,7 +168,7 @@ export class LmdbWriter {
       }
     }
     for (const [publication, number] of numbers) {
-      void this.#tables.messages.put(numberKey(number), this.#messageRecord(publication))
+      put(this.#tables.messages, numberKey(number), this.#messageRecord(publication))
     }
     return numbers
   }
@@ -176,7 +181,7 @@ export class LmdbWriter {
   ): void {
     const first = messages[0]!.sequence
     writeBatch(this.#out.reset(), first, messages, { numberOf: (publication) => shared.get(publication) })
-    void this.#tables.batches.put(sequenceKey(key, first), seal(this.#out.content()))
+    put(this.#tables.batches, sequenceKey(key, first), seal(this.#out.content()))
     const line = lineOf(this.#lines, key)
     const batch = line.add(first, messages.at(-1)!.sequence, messages.length, bytes)
     this.#written.push({ line, batch })
@@ -209,7 +214,13 @@ export function lineOf(lines: Map<SessionKey, Line>, key: SessionKey): Line {
   return line
 }
 
+// Whether a write succeeds is its transaction's to say.
+
 function put(table: Table, key: Buffer, record: Buffer | undefined): void {
-  if (record === undefined) void table.remove(key)
+  if (record === undefined) remove(table, key)
   else void table.put(key, record)
+}
+
+function remove(table: Table, key: Buffer): void {
+  void table.remove(key)
 }

@@ -6,7 +6,8 @@ import { openEnvironment, type Durability, type Environment } from './lmdb-envir
 import { LmdbReader } from './lmdb-reader.ts'
 import { LmdbWriter } from './lmdb-writer.ts'
 import { inner, type PendingWrites } from './pending.ts'
-import type { QueuedMessage, SessionKey, Store, StoredInflight, StoredSession, StoredWill } from './store.ts'
+import type { Store } from './store.ts'
+import type { QueuedMessage, SessionKey, StoredInflight, StoredSession, StoredWill } from '../stored.ts'
 
 export interface LmdbStoreOptions {
   readonly directory: string
@@ -16,20 +17,25 @@ export interface LmdbStoreOptions {
   readonly onDamage?: (table: string, error: unknown) => void
 }
 
+/** How often a full store looks whether there is room again. */
+const RETRY_MS = 1_000
+
 /**
  * The embedded store: one LMDB environment in a directory. A session's messages of one commit are one
  * record, and a message that several sessions wait for is kept once and referred to.
  */
 export class LmdbStore implements Store {
   readonly name = 'lmdb'
+  fault: StatemqError | undefined = undefined
   readonly #options: LmdbStoreOptions
   #environment: Environment | undefined
   #reader: LmdbReader | undefined
   #writer: LmdbWriter | undefined
+  #retry: NodeJS.Timeout | undefined
   readonly #lines = new Map<SessionKey, Line>()
   readonly #group = new GroupCommit(
     (writes) => this.#commit(writes),
-    () => this.#writer?.undo(),
+    (error) => this.#failed(error),
   )
 
   constructor(options: LmdbStoreOptions) {
@@ -45,7 +51,8 @@ export class LmdbStore implements Store {
   }
 
   async close(): Promise<void> {
-    await this.durable()
+    clearTimeout(this.#retry)
+    await this.durable()?.catch(() => {})
     const environment = this.#environment
     this.#environment = undefined
     this.#reader = undefined
@@ -164,8 +171,34 @@ export class LmdbStore implements Store {
     return this.#group.durable()
   }
 
-  #commit(writes: PendingWrites): Promise<void> {
+  async #commit(writes: PendingWrites): Promise<void> {
+    // After an error of the medium nobody knows what it holds: it is not asked again (threat 10).
+    if (this.fault?.code === 'SMQ_STORE_FAILED') throw this.fault
     const { writer, environment } = this.#open
-    return environment.commit(() => writer.write(writes))
+    await environment.commit(() => writer.write(writes))
+  }
+
+  #failed(error: unknown): void {
+    this.#writer?.undo()
+    this.fault =
+      error instanceof StatemqError ? error : new StatemqError('SMQ_STORE_FAILED', String(error), { cause: error })
+    if (this.fault.code === 'SMQ_STORE_FULL') this.#retryLater()
+  }
+
+  #retryLater(): void {
+    this.#retry ??= setTimeout(() => {
+      this.#retry = undefined
+      void this.#lookForRoom()
+    }, RETRY_MS).unref()
+  }
+
+  /** What a commit freed can be used from the next but one on, so that an empty one or two may be all it takes. */
+  async #lookForRoom(): Promise<void> {
+    try {
+      for (let commit = 0; commit < 3; commit++) await this.#environment?.commit(() => this.#writer?.touch())
+      this.fault = undefined
+    } catch {
+      this.#retryLater()
+    }
   }
 }

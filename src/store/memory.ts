@@ -1,5 +1,6 @@
 import type { Publication } from '../publication.ts'
-import type { QueuedMessage, SessionKey, Store, StoredInflight, StoredSession, StoredWill } from './store.ts'
+import type { Store } from './store.ts'
+import type { QueuedMessage, SessionKey, StoredInflight, StoredSession, StoredWill } from '../stored.ts'
 
 interface Kept {
   clientId: string
@@ -14,6 +15,7 @@ interface Kept {
 /** Keeps everything for as long as the object lives: for tests, and for brokers that may forget. */
 export class MemoryStore implements Store {
   readonly name = 'memory'
+  readonly fault = undefined
   readonly #sessions = new Map<SessionKey, Kept>()
   readonly #wills = new Map<SessionKey, Map<number, Buffer>>()
   readonly #retained = new Map<string, Publication>()

@@ -1,5 +1,5 @@
 import type { Publication } from '../publication.ts'
-import type { QueuedMessage, SessionKey, StoredInflight } from './store.ts'
+import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
 
 /**
  * Writes that go into one commit, by what they are about: a later one replaces an earlier one, and a

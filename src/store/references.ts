@@ -1,4 +1,4 @@
-import type { SessionKey } from './store.ts'
+import type { SessionKey } from '../stored.ts'
 
 /**
  * Which batches refer to messages that are kept once for several sessions, and how many refer to each:

@@ -1,76 +1,12 @@
-import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
-
-/** The number of a persistent session in its store. Never given twice. */
-export type SessionKey = number
-
-/** A message that waits for one session, or that its client has not acknowledged yet. */
-export interface QueuedMessage {
-  /** Its place in the session's line: rises by one with every message, and is never used again. */
-  readonly sequence: number
-  readonly publication: Publication
-  readonly qos: QoS
-  readonly retain: boolean
-  readonly subscriptionIdentifiers: readonly number[] | undefined
-  /** The shared subscription it came by, as `group/filter`. */
-  readonly shared: string | undefined
-}
-
-/** A QoS 1 or 2 message under way to the client, by its packet identifier. */
-export interface StoredInflight {
-  readonly packetId: number
-  readonly sequence: number
-  readonly qos: QoS
-  /** True: PUBREC has come, PUBREL is what to send again. */
-  readonly released: boolean
-}
-
-export interface StoredSubscription {
-  /** As its client wrote it. */
-  readonly filter: string
-  /** The session's own encoding of options and what was granted. */
-  readonly record: Buffer
-}
-
-/** A will that was armed and is not settled, with the session's own encoding of it. */
-export interface StoredWill {
-  readonly session: SessionKey
-  readonly epoch: number
-  readonly record: Buffer
-}
-
-/** How much waits for a session. */
-export interface QueueSize {
-  readonly messages: number
-  readonly bytes: number
-}
-
-/** Everything that a store knows of one session, as it was when the last durable write was made. */
-export interface StoredSession {
-  readonly key: SessionKey
-  readonly clientId: string
-  /** The session's own encoding: what its chart knows. */
-  readonly record: Buffer
-  readonly subscriptions: readonly StoredSubscription[]
-  /** Packet identifiers of QoS 2 messages received and not released. */
-  readonly received: readonly number[]
-  /** In the order in which they were first sent. */
-  readonly inflight: readonly StoredInflight[]
-  readonly queued: QueueSize
-  /** The sequence of the next message for it. */
-  readonly nextSequence: number
-}
+import type { SessionStore, StoredSession, StoredWill } from '../stored.ts'
 
 /**
- * Where sessions, their subscriptions and queues, wills and retained messages rest. Writes take
- * effect in the order of their calls, and none waits: those of one turn of the event loop are made
- * durable together or not at all, and what comes while a commit is under way goes into the next one.
- * {@link Store.durable} says when. A page of a line shows every write, what is read at the start shows
- * what is durable.
- *
- * What is written and taken back before its commit costs no disk.
+ * Where sessions, their subscriptions and queues, wills and retained messages rest; how writes become
+ * durable is in {@link SessionStore}. A page of a line shows every write, what is read at the start
+ * shows what is durable.
  */
-export interface Store {
+export interface Store extends SessionStore {
   readonly name: 'memory' | 'lmdb' | 'redis'
   /** Opens it, and makes it this process's alone. Rejects with a `SMQ_STORE_…` error. */
   open(): Promise<void>
@@ -84,39 +20,8 @@ export interface Store {
   wills(): AsyncIterable<readonly StoredWill[]>
   retained(): AsyncIterable<readonly Publication[]>
 
-  // --- sessions -----------------------------------------------------------------------------
+  // --- retained messages --------------------------------------------------------------------
 
-  /** A number for a new session; nothing is written yet. */
-  nextSessionKey(): SessionKey
-  putSession(key: SessionKey, clientId: string, record: Buffer): void
-  /** With its subscriptions, queue and packet identifiers; its will stays. */
-  deleteSession(key: SessionKey): void
-  putSubscription(key: SessionKey, filter: string, record: Buffer): void
-  deleteSubscription(key: SessionKey, filter: string): void
-  putReceived(key: SessionKey, packetId: number): void
-  deleteReceived(key: SessionKey, packetId: number): void
-  putWill(key: SessionKey, epoch: number, record: Buffer): void
-  deleteWill(key: SessionKey, epoch: number): void
-
-  // --- messages -----------------------------------------------------------------------------
-
-  /** Puts a message at the end of a session's line. */
-  append(key: SessionKey, message: QueuedMessage): void
-  /** It got a packet identifier, or came to PUBREL. */
-  putInflight(key: SessionKey, inflight: StoredInflight): void
-  deleteInflight(key: SessionKey, packetId: number): void
-  /** It was acknowledged or given up: it is not read again. In any order. */
-  settle(key: SessionKey, sequence: number): void
-  /** The next messages of a line with a sequence of `from` or more, in order: at most so many, at least one if there is one. */
-  page(key: SessionKey, from: number, maxMessages: number, maxBytes: number): Promise<readonly QueuedMessage[]>
   putRetained(publication: Publication): void
   deleteRetained(topic: string): void
-
-  // --- durability ---------------------------------------------------------------------------
-
-  /**
-   * Undefined: every write so far is durable. Else a promise that resolves when those made until now
-   * are, and rejects with SMQ_STORE_FULL or SMQ_STORE_FAILED when they can't be: they are then undone.
-   */
-  durable(): Promise<void> | undefined
 }

@@ -4,7 +4,8 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { Publication } from '../../src/publication.ts'
 import { LmdbStore } from '../../src/store/lmdb.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
-import type { QueuedMessage, SessionKey, Store, StoredSession } from '../../src/store/store.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { QueuedMessage, SessionKey, StoredSession } from '../../src/stored.ts'
 import { tempFolder } from '../support/temp-files.ts'
 
 interface Implementation {

@@ -13,10 +13,12 @@ const vocabulary = [
   'errors',
   'events',
   'hooks',
+  'observers',
   'properties',
   'publication',
   'reason-codes',
   'roles',
+  'stored',
 ]
 
 /**
