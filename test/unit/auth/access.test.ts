@@ -1,79 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { compileRoles, type Identity } from '../../../src/auth/access-policy.ts'
+import { compileRoles } from '../../../src/auth/access-policy.ts'
 import type { QoS } from '../../../src/messages.ts'
-import type { Permission, RoleDefinitions } from '../../../src/roles.ts'
-
-// --- the oracle: every permission, one after the other, by the letter of src/roles.ts -----------
-
-/** A level's text for the identity, `undefined` where a value may not be used. */
-function filledIn(level: string, isFirst: boolean, who: Identity): string | undefined {
-  let usable = true
-  const text = level.replace(/%(%|c|u|p\{([^}]*)\})/g, (_all, kind: string, key: string, at: number) => {
-    if (kind === '%') return '%'
-    const value =
-      kind === 'c' ? who.clientId : kind === 'u' ? who.principal : new Map(Object.entries(who.properties)).get(key)
-    if (!value || ['+', '#', '/'].some((special) => value.includes(special))) usable = false
-    if (isFirst && at === 0 && value?.[0] === '$') usable = false
-    return value ?? ''
-  })
-  return usable ? text : undefined
-}
-
-function speaksOfTopic(permission: Permission, topic: string, who: Identity): boolean {
-  const wanted = permission.topic.split('/')
-  const given = topic.split('/')
-  for (let i = 0; i < wanted.length; i++) {
-    const level = wanted[i]!
-    if (level === '#') return i > 0 || !topic.startsWith('$')
-    if (i >= given.length) return false
-    if (level === '+') {
-      if (i === 0 && topic.startsWith('$')) return false
-      continue
-    }
-    const text = filledIn(level, i === 0, who)
-    if (text === undefined ? permission.allow !== undefined : text !== given[i]) return false
-  }
-  return wanted.length === given.length
-}
-
-function includesAction(actions: unknown, action: string): boolean {
-  return Array.isArray(actions) ? actions.includes(action) : actions === action
-}
-
-function allRoles(definitions: RoleDefinitions, names: readonly string[], seen = new Set<string>()): Set<string> {
-  for (const name of names) {
-    if (!Object.hasOwn(definitions, name) || seen.has(name)) continue
-    seen.add(name)
-    allRoles(definitions, definitions[name]!.include ?? [], seen)
-  }
-  return seen
-}
-
-function oracle(
-  definitions: RoleDefinitions,
-  who: Identity,
-  ask: { action: 'publish' | 'subscribe'; topic: string; qos: QoS; retain?: boolean; group?: string | undefined },
-): boolean {
-  let isAllowed = false
-  for (const name of allRoles(definitions, who.roles)) {
-    for (const permission of definitions[name]!.permissions ?? []) {
-      if (!includesAction(permission.allow ?? permission.deny, ask.action)) continue
-      if (permission.qos && !permission.qos.includes(ask.qos)) continue
-      if (ask.action === 'publish') {
-        if (permission.retain !== undefined && permission.retain !== ask.retain) continue
-      } else {
-        if (permission.shared !== undefined && permission.shared !== (ask.group !== undefined)) continue
-        if (permission.group !== undefined && permission.group !== ask.group) continue
-      }
-      if (!speaksOfTopic(permission, ask.topic, who)) continue
-      if (permission.deny !== undefined) return false
-      isAllowed = true
-    }
-  }
-  return isAllowed
-}
+import type { Permission } from '../../../src/roles.ts'
+import { includesAction, isAllowed, speaksOfTopic } from '../../support/naive-acl.ts'
 
 // --- what it is tried with -----------------------------------------------------------------------
 
@@ -141,7 +72,7 @@ describe('threat 78: access agrees with a naive evaluator', () => {
           const access = compileRoles(roles, 1).accessFor(who)
           // Twice: what is remembered is the same as what was found.
           for (const [name, level, retain] of [...asks, ...asks]) {
-            const expected = oracle(roles, who, { action: 'publish', topic: name, qos: level, retain })
+            const expected = isAllowed(roles, who, { action: 'publish', topic: name, qos: level, retain })
             expect(access.publish(name, level, retain)).toBe(expected)
             const { allowed, rule } = access.explainPublish(name, level, retain)
             expect(allowed).toBe(expected)
@@ -166,7 +97,7 @@ describe('threat 78: access agrees with a naive evaluator', () => {
             const expected = ([2, 1, 0] as const).find(
               (qosLevel) =>
                 qosLevel <= level &&
-                oracle(roles, who, { action: 'subscribe', topic: name, qos: qosLevel, group: through }),
+                isAllowed(roles, who, { action: 'subscribe', topic: name, qos: qosLevel, group: through }),
             )
             expect(access.receive(name, level, through)).toBe(expected)
             const decision = access.explainReceive(name, level, through)
@@ -203,7 +134,7 @@ describe('threat 78: access agrees with a naive evaluator', () => {
         const wanted = universe.filter((name) => name !== '' && matches(filter, name))
         const levels = ([0, 1, 2] as const).filter((one) => one <= level)
         const may = (name: string, one: QoS): boolean =>
-          oracle(roles, who, { action: 'subscribe', topic: name, qos: one, group: through })
+          isAllowed(roles, who, { action: 'subscribe', topic: name, qos: one, group: through })
         if (decision.verdict === 'refused') {
           expect(wanted.filter((name) => levels.some((one) => may(name, one)))).toEqual([])
           return
