@@ -2,6 +2,7 @@ import type { Grant } from './hooks.ts'
 import type { ConnectionInfo, ProtocolVersion, QoS, Transport } from './messages.ts'
 import type { AttributeScope, AttributeValue } from './properties.ts'
 import type { ReasonCode } from './reason-codes.ts'
+import type { DecidingPermission } from './roles.ts'
 
 /** Top-level states of a session machine. */
 export type SessionState = 'connecting' | 'authenticating' | 'enhanced-auth' | 'online' | 'offline' | 'expired'
@@ -54,7 +55,19 @@ export type BrokerEvent = { readonly atMs: number } & (
       readonly protocolVersion: ProtocolVersion
       readonly connection: ConnectionInfo
     } & OfSession)
+  /** Just before `session.online`: what was left for the client, and is about to go out. */
+  | ({
+      readonly type: 'session.woken'
+      readonly queuedMessages: number
+      readonly inflightMessages: number
+    } & OfSession)
   | ({ readonly type: 'session.offline'; readonly cause: string } & OfSession)
+  /** A session that was online ended together with its connection. */
+  | ({
+      readonly type: 'session.gone'
+      readonly reason: string
+      readonly reasonCode: ReasonCode | undefined
+    } & OfSession)
   | ({
       readonly type: 'session.expired'
       readonly reason: string
@@ -111,18 +124,55 @@ export type BrokerEvent = { readonly atMs: number } & (
       readonly reached: number
     }
   | { readonly type: 'message.acknowledged'; readonly clientId: string; readonly topic: string; readonly qos: QoS }
+  /** It waits for a session that is offline. */
+  | { readonly type: 'message.queued'; readonly clientId: string; readonly topic: string; readonly qos: QoS }
   | {
       readonly type: 'message.dropped'
       readonly clientId: string
       readonly topic: string
       readonly qos: QoS
       readonly reason: DropReason
+      /** The permission that denied it; absent where none allowed it. */
+      readonly rule?: DecidingPermission
     }
   | ({ readonly type: 'will.armed' | 'will.published' | 'will.cancelled'; readonly topic: string } & OfSession)
   | ({ readonly type: 'will.delayed'; readonly topic: string; readonly dueAtMs: number } & OfSession)
-  | ({ readonly type: 'will.withheld'; readonly topic: string; readonly reason: string } & OfSession)
-  | { readonly type: 'hook.failed'; readonly hook: string; readonly clientId: string; readonly error: unknown }
+  | ({
+      readonly type: 'will.withheld'
+      readonly topic: string
+      readonly reason: string
+      /** The permission that denied it; absent where none allowed it, or it was not about permissions. */
+      readonly rule?: DecidingPermission
+    } & OfSession)
+  /** A decision hook said no. */
+  | {
+      readonly type: 'hook.denied'
+      readonly hook: string
+      /** Name of the plugin, where it has one. */
+      readonly plugin?: string
+      readonly clientId: string
+      readonly reasonCode: ReasonCode
+      readonly reason: string
+    }
+  /** A decision hook threw, was late or gave no verdict, which counts as no; or an observer threw, of which one a second is told. */
+  | {
+      readonly type: 'hook.failed'
+      readonly hook: string
+      readonly plugin?: string
+      readonly clientId: string
+      readonly error: unknown
+    }
+  /** A plugin's observers do not keep up: told at the first call that is lost, and with all of them once none waits. */
+  | { readonly type: 'hook.overflowed'; readonly hook: string; readonly plugin?: string; readonly lostCalls: number }
 )
+
+/** The events of one type. */
+export type EventOf<Type extends BrokerEvent['type']> = OfType<BrokerEvent, Type>
+type OfType<E, Type> = E extends { readonly type: infer Known }
+  ? Type extends Known
+    ? E & { readonly type: Type }
+    : never
+  : never
 
 type WithoutTime<E> = E extends unknown ? Omit<E, 'atMs'> : never
 

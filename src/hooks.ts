@@ -7,6 +7,7 @@ import type {
   SubscriptionRequest,
   UserProperties,
 } from './messages.ts'
+import type { ObserverHooks } from './observers.ts'
 import type { GrantFeatures, GrantLimits } from './options.ts'
 import type { FixedProperties, PropertySource, SessionProperties } from './properties.ts'
 import { isFailure, type FailureReasonCode } from './reason-codes.ts'
@@ -189,12 +190,22 @@ export interface AllowTakeover {
   readonly cleanStart?: boolean
 }
 
-/** Lets a publish, delivery or subscription pass, changed where fields are given. */
+/** Lets a delivery pass, changed where fields are given. */
 export interface AllowMessage {
   readonly type: 'allow'
   readonly topic?: string
   readonly payload?: Uint8Array
+  /** All of them: what is not repeated here is gone. */
   readonly properties?: Readonly<MessageProperties>
+}
+
+/** Lets a PUBLISH or a will pass, changed where fields are given. */
+export interface AllowPublish extends AllowMessage {
+  /** With which it is routed; the client is answered as it asked. */
+  readonly qos?: QoS
+  readonly retain?: boolean
+  /** The client is read again only after so many milliseconds, 3,600,000 at most. No effect on a will. */
+  readonly throttleMs?: number
 }
 
 export interface AllowSubscription {
@@ -205,38 +216,56 @@ export interface AllowSubscription {
   readonly qos?: QoS
 }
 
+export interface AllowUnsubscription {
+  readonly type: 'allow'
+  /** The subscription that is removed instead, by the name that the client gave it. */
+  readonly filter?: string
+}
+
 /**
- * The points at which an embedder takes part, in the order of a session's life. Decision hooks are
- * awaited, bounded by `limits.decisionTimeoutMs`, and deny when they throw or are late; while one
- * is pending its connection is not read, so order is kept. Observers are called from
- * `broker.events$`; see `docs/hooks.md`.
+ * The points at which an embedder decides, in the order of a session's life. They are awaited, all
+ * plugins of one point together within `limits.decisionTimeoutMs`, and deny when they throw or are
+ * late; while one is pending its connection is not read, so order is kept.
  */
-export interface Hooks {
-  /** 1. A socket was accepted, nothing was read yet. Deny closes it without a byte. */
+export interface DecisionHooks {
+  /** A socket was accepted, nothing was read yet. Deny closes it without a byte. */
   onConnection?(connection: ConnectionInfo): Next | Deny | Promise<Next | Deny>
   /**
-   * 2. The client is authenticated, nothing has changed yet: last word before takeover and session.
+   * The client is authenticated, nothing has changed yet: last word before takeover and session.
    * Deny with 0x9C or 0x9D and a server reference redirects it.
    */
   onRegister?(request: ConnectRequest, grant: Grant): Next | Deny | Promise<Next | Deny>
-  /** 3. A session lives under this client identifier. `next`: `BrokerOptions.takeover` decides. */
+  /** A session lives under this client identifier. `next`: `BrokerOptions.takeover` decides. */
   onTakeover?(
     request: ConnectRequest,
     next: Grant,
     previous: HookClient,
   ): Next | Deny | AllowTakeover | Promise<Next | Deny | AllowTakeover>
-  /** 4. One filter of a SUBSCRIBE. */
+  /** One filter of a SUBSCRIBE. */
   onSubscribe?(
     subscription: SubscriptionRequest,
     client: HookClient,
   ): Next | Deny | AllowSubscription | Promise<Next | Deny | AllowSubscription>
-  /** 5. A PUBLISH came in; for a will: a CONNECT brings it, and again when it is due. */
+  /** A PUBLISH came in; for a will: a CONNECT brings it, and again when it is due. */
   onPublish?(
     request: PublishRequest,
     client: HookClient,
-  ): Next | Deny | AllowMessage | Promise<Next | Deny | AllowMessage>
-  /** 6. A message is about to be put into a session's outbox. Synchronous: it is on the hot path. */
+  ): Next | Deny | AllowPublish | Promise<Next | Deny | AllowPublish>
+  /** A message is about to be put into a session's outbox. Synchronous: it is on the hot path. */
   onDeliver?(message: Message, client: HookClient): Next | Deny | AllowMessage
-  /** 7. One filter of an UNSUBSCRIBE, before it is removed. It can't be refused. */
-  onUnsubscribe?(filter: string, client: HookClient): void
+  /** One filter of an UNSUBSCRIBE, before it is removed. It can't be refused; nothing returned is `next`. */
+  onUnsubscribe?(
+    filter: string,
+    client: HookClient,
+  ): void | Next | AllowUnsubscription | Promise<void | Next | AllowUnsubscription>
+}
+
+/**
+ * A plugin: what an embedder decides and observes. Several are asked in their order, and the first
+ * verdict but `next` stands; one that allows with changes passes the changed thing on to the next
+ * one. See `docs/hooks.md`.
+ */
+export interface Hooks extends DecisionHooks, ObserverHooks {
+  /** Shown in events and by `explain`. */
+  readonly name?: string
 }

@@ -1,6 +1,7 @@
 import { Subject, type Observable } from 'rxjs'
 
 import type { BrokerEvent, BrokerEventInput, EventSink } from '../events.ts'
+import { observedEvents } from '../observers.ts'
 import type { Clock, Logger } from '../options.ts'
 import { GuardedObservable } from './guarded.ts'
 
@@ -38,10 +39,12 @@ export class EventBus implements EventSink {
   emit(input: BrokerEventInput): void {
     // A hook that fails refuses people: its operator hears of it whether or not somebody observes.
     if (input.type === 'hook.failed') {
-      this.#logger.warn(
-        { hook: input.hook, clientId: input.clientId, err: input.error },
-        'a hook failed; its verdict is no',
-      )
+      const { hook, plugin, clientId, error } = input
+      const what = hook in observedEvents ? 'an observer failed' : 'a hook failed; its verdict is no'
+      this.#logger.warn({ hook, ...(plugin && { plugin }), clientId, err: error }, what)
+    } else if (input.type === 'hook.overflowed') {
+      const { hook, plugin, lostCalls } = input
+      this.#logger.warn({ hook, plugin, lostCalls }, 'the observers of a plugin do not keep up; calls are lost')
     }
     if (!this.observed) return
     const event = { ...input, atMs: this.#clock.nowMs() } as BrokerEvent

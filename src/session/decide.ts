@@ -1,5 +1,21 @@
 import { StatemqError } from '../errors.ts'
+import type { EventSink } from '../events.ts'
+import type { Deny } from '../hooks.ts'
 import type { Clock } from '../options.ts'
+
+/** Which plugin a verdict or an error came from, and which one a chain under way is waiting for. */
+const plugins = new WeakMap<object, string>()
+const asked = new WeakMap<Promise<unknown>, { readonly name: string | undefined }>()
+
+/** Notes whose verdict or error this is. What is no object has nobody's name on it. */
+export function attribute(thing: unknown, plugin: string | undefined): void {
+  if (plugin !== undefined && typeof thing === 'object' && thing !== null) plugins.set(thing, plugin)
+}
+
+/** Notes whom a decision waits for; `who` may change as it goes on. */
+export function attributePending(decision: Promise<unknown>, who: { readonly name: string | undefined }): void {
+  asked.set(decision, who)
+}
 
 /**
  * Waits for a decision hook, no longer than `timeoutMs`. Rejects with SMQ_HOOK_TIMEOUT, or with
@@ -7,7 +23,11 @@ import type { Clock } from '../options.ts'
  */
 export function withTimeout<T>(clock: Clock, timeoutMs: number, hook: string, decision: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
-    const expire = (): void => reject(new StatemqError('SMQ_HOOK_TIMEOUT', `${hook} took over ${timeoutMs} ms`))
+    const expire = (): void => {
+      const error = new StatemqError('SMQ_HOOK_TIMEOUT', `${hook} took over ${timeoutMs} ms`)
+      attribute(error, asked.get(decision)?.name)
+      reject(error)
+    }
     // A timer takes no more than 2^31 - 1 ms and would fire at once: so long is for ever (threat 98).
     const timer = timeoutMs > 0x7fff_ffff ? undefined : clock.setTimeout(expire, timeoutMs)
     decision.then(
@@ -21,4 +41,21 @@ export function withTimeout<T>(clock: Clock, timeoutMs: number, hook: string, de
       },
     )
   })
+}
+
+/** Tells that a decision failed, which counts as no. */
+export function hookFailed(events: EventSink, hook: string, clientId: string, error: unknown): void {
+  events.emit({ type: 'hook.failed', hook, ...pluginOf(error), clientId, error })
+}
+
+/** Tells that a decision is no. */
+export function hookDenied(events: EventSink, hook: string, clientId: string, verdict: Deny): void {
+  if (!events.observed) return
+  const { reasonCode, reason } = verdict
+  events.emit({ type: 'hook.denied', hook, ...pluginOf(verdict), clientId, reasonCode, reason })
+}
+
+function pluginOf(thing: unknown): { readonly plugin?: string } {
+  const plugin = typeof thing === 'object' && thing !== null ? plugins.get(thing) : undefined
+  return plugin === undefined ? {} : { plugin }
 }

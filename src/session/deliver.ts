@@ -1,7 +1,9 @@
 import type { EventSink } from '../events.ts'
+import type { QoS } from '../messages.ts'
+import type { Publication } from '../publication.ts'
 import type { Deliver } from '../router/fanout.ts'
+import { hookDenied, hookFailed } from './decide.ts'
 import { changed } from './inbound.ts'
-import { isPromise } from '../hooks.ts'
 import { Session } from './session.ts'
 
 /**
@@ -11,22 +13,33 @@ import { Session } from './session.ts'
 export function deliverSafely(events: EventSink): Deliver {
   return (subscriber, publication, qos, retain, subscriptionIdentifiers, group) => {
     try {
-      let given = publication
-      if (subscriber instanceof Session && subscriber.policy.hooks.onDeliver !== undefined) {
-        const verdict = subscriber.policy.hooks.onDeliver(publication.toMessage(qos, retain), subscriber.hookClient)
-        if (verdict?.type === 'deny') return subscriber.dropped(publication, qos, 'denied')
-        if (verdict?.type === 'allow') given = changed(publication, verdict)
-        // A promise, for one: a delivery does not wait, and what was not decided is not allowed.
-        else if (verdict?.type !== 'next') {
-          const answer: unknown = verdict
-          if (isPromise(answer)) answer.catch(() => {})
-          subscriber.dropped(publication, qos, 'denied')
-          throw new TypeError('onDeliver gave no verdict')
-        }
-      }
-      subscriber.deliver(given, qos, retain, subscriptionIdentifiers, group)
+      let given: Publication | undefined = publication
+      if (subscriber instanceof Session && subscriber.policy.hooks.onDeliver !== undefined)
+        given = decided(events, subscriber, publication, qos, retain)
+      if (given) subscriber.deliver(given, qos, retain, subscriptionIdentifiers, group)
     } catch (error) {
-      events.emit({ type: 'hook.failed', hook: 'onDeliver', clientId: subscriber.clientId, error })
+      hookFailed(events, 'onDeliver', subscriber.clientId, error)
     }
   }
+}
+
+/** The message as the hook leaves it; undefined: it was dropped. Throws what the hook threw. */
+function decided(
+  events: EventSink,
+  session: Session,
+  publication: Publication,
+  qos: QoS,
+  retain: boolean,
+): Publication | undefined {
+  try {
+    const verdict = session.policy.hooks.onDeliver!(publication.toMessage(qos, retain), session.hookClient)
+    if (verdict.type === 'next') return publication
+    if (verdict.type === 'allow') return changed(publication, verdict)
+    hookDenied(events, 'onDeliver', session.clientId, verdict)
+  } catch (error) {
+    session.dropped(publication, qos, 'denied')
+    throw error
+  }
+  session.dropped(publication, qos, 'denied')
+  return undefined
 }

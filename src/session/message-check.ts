@@ -1,5 +1,5 @@
 import { StatemqError } from '../errors.ts'
-import type { AllowMessage } from '../hooks.ts'
+import type { AllowPublish } from '../hooks.ts'
 import type { MessageInput, MessageProperties } from '../messages.ts'
 import type { Limits } from '../options.ts'
 import { isTopicName } from '../router/topics.ts'
@@ -8,6 +8,8 @@ import { isTopicName } from '../router/topics.ts'
 const MAX_FIELD_BYTES = 65_535
 /** Largest packet that the length field of MQTT can express. */
 const MAX_PACKET_BYTES = 268_435_460
+/** A client that is to wait for longer is one to be disconnected. */
+const MAX_THROTTLE_MS = 3_600_000
 /** Fixed header, the lengths of topic and properties, the packet identifier. */
 const FRAME_BYTES = 13
 
@@ -33,9 +35,15 @@ export function checkedPayload(input: MessageInput, limits: MessageLimits): Buff
 }
 
 /** The same for what a hook puts in place of a message's own. */
-export function checkChanges({ topic, properties }: AllowMessage): void {
+export function checkChanges({ topic, payload, properties, qos, retain, throttleMs }: AllowPublish): void {
   if (topic !== undefined) checkTopic(topic, Infinity)
   if (properties !== undefined) checkProperties(properties)
+  if (payload !== undefined && !(payload instanceof Uint8Array)) throw invalid('the payload is not a Uint8Array')
+  if (qos !== undefined && qos !== 0 && qos !== 1 && qos !== 2) throw invalid('the QoS is not 0, 1 or 2')
+  if (retain !== undefined && typeof retain !== 'boolean') throw invalid('retain is neither true nor false')
+  if (throttleMs === undefined) return
+  if (!(typeof throttleMs === 'number' && throttleMs >= 0 && throttleMs <= MAX_THROTTLE_MS))
+    throw invalid(`throttleMs is not a number from 0 to ${MAX_THROTTLE_MS}`)
 }
 
 function checkTopic(topic: string, maxLevels: number): void {

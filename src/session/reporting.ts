@@ -1,34 +1,48 @@
 import type { SnapshotFrom } from 'xstate'
 
-import type { SessionEmitted, SessionMachine } from '../../machines/session.machine.ts'
+import type { SessionEmitted, SessionMachine, SessionOutput } from '../../machines/session.machine.ts'
 import type { SessionState } from '../events.ts'
+import { report, reportEnd } from './observing.ts'
 import type { Session } from './session.ts'
 
 /** Tells the broker's observers what state a session came to, and keeps it where it is cheap to read. */
 export function reportSnapshot(session: Session, snapshot: SnapshotFrom<SessionMachine>): void {
   const { value } = snapshot
   const state = (typeof value === 'string' ? value : Object.keys(value)[0]) as SessionState
-  if (state !== session.state) reportTransition(session, snapshot, state)
+  const from = session.state
+  if (state !== from) reportTransition(session, snapshot, state)
+  session.core.registry.changed(session)
   const { emitted } = session
-  if (emitted === undefined) return
-  session.emitted = undefined
-  for (const event of emitted) session.core.events.emit(event)
+  if (emitted !== undefined) {
+    session.emitted = undefined
+    for (const event of emitted) report(session, event, snapshot.context)
+  }
+  // Whatever else there was to tell of the session, its end is the last of it.
+  if (state === 'expired' && from !== 'expired') reportEnd(session, from, endOf(snapshot), snapshot.context)
+  // Behind the transition: only now does everybody see the grant that it left.
+  if (session.mustReauthorise) session.applyRights()
 }
 
 function reportTransition(session: Session, snapshot: SnapshotFrom<SessionMachine>, state: SessionState): void {
   const from = session.state
   const { events } = session.core
   session.state = state
-  if (!events.observed) return
+  if (events.observed) tellTransition(session, from, state)
+  if (state === 'expired') events.emit({ type: 'session.expired', ...session.names, ...endOf(snapshot) })
+}
+
+function endOf({ context }: SnapshotFrom<SessionMachine>): SessionOutput {
+  return context.end ?? { reason: 'shutdown', reasonCode: undefined }
+}
+
+function tellTransition(session: Session, from: SessionState, to: SessionState): void {
   const { cause } = session
-  if (from === 'connecting' && state === 'online') {
+  const { events } = session.core
+  if (from === 'connecting' && to === 'online') {
     // A client that was decided on at once passes through `authenticating` within one step of the chart.
     events.emit({ type: 'session.transition', ...session.names, from, to: 'authenticating', cause })
-    events.emit({ type: 'session.transition', ...session.names, from: 'authenticating', to: state, cause })
-  } else events.emit({ type: 'session.transition', ...session.names, from, to: state, cause })
-  if (state !== 'expired') return
-  const { reason, reasonCode } = snapshot.context.end ?? { reason: 'shutdown', reasonCode: undefined }
-  events.emit({ type: 'session.expired', ...session.names, reason, reasonCode })
+    events.emit({ type: 'session.transition', ...session.names, from: 'authenticating', to, cause })
+  } else events.emit({ type: 'session.transition', ...session.names, from, to, cause })
 }
 
 /**
@@ -36,17 +50,31 @@ function reportTransition(session: Session, snapshot: SnapshotFrom<SessionMachin
  * transition that it belongs to.
  */
 export function reportEmitted(session: Session, event: SessionEmitted): void {
-  if (!session.core.events.observed) return
+  if (!session.core.events.observed && session.policy.observers === undefined) return
   const emitted = (session.emitted ??= [])
   switch (event.type) {
     case 'session.online':
+      emitted.push({ type: 'session.woken', ...session.names, ...leftFor(session) }, { ...event, ...session.names })
+      return
     case 'session.offline':
     case 'session.taken-over':
     case 'session.refused':
     case 'session.reauthenticated':
+    case 'session.reauthentication-failed':
+    case 'authority.expiring':
+    case 'authority.expired':
+    case 'authority.revoked':
+    case 'roles.changed':
+    case 'properties.changed':
+    case 'attributes.changed':
       emitted.push({ ...event, ...session.names })
       return
     case 'session.ignored':
       emitted.push({ ...event, ...session.names, state: session.state })
   }
+}
+
+/** Messages that waited for the client: as CONNACK is sent, before any of them goes out. */
+function leftFor({ outbound }: Session): { readonly queuedMessages: number; readonly inflightMessages: number } {
+  return { queuedMessages: outbound?.queued ?? 0, inflightMessages: outbound?.inflight ?? 0 }
 }
