@@ -76,6 +76,8 @@ export interface Limits {
   readonly maxTakeoversPerTenSeconds: number
   /** Sessions that outlive their connection, over the whole broker; one more gets 0x97. */
   readonly maxOfflineSessions: number
+  /** Sessions of one principal, online and offline, over the whole broker; one more gets 0x97. */
+  readonly maxSessionsPerPrincipal: number
   /** Longest session expiry granted; told in CONNACK where it cuts. 4294967295: as asked. */
   readonly maxSessionExpirySeconds: number
   /** Longest keepalive granted, and the one set for clients that ask for none. 0: as asked. */
@@ -92,6 +94,8 @@ export interface Limits {
   readonly messageBurst: number
   /** Wills published per second, over the whole broker; the others wait their turn. */
   readonly maxWillsPerSecond: number
+  /** Calls of one plugin's observers that wait or are under way; further ones are given up. */
+  readonly maxObserverCalls: number
   /** Deadlines that are fired in one turn. */
   readonly maxDeadlinesPerTurn: number
   /** WebSocket: bytes of one message, fragments together. */
@@ -135,6 +139,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxConnectsPerSecond: 2_000,
   maxTakeoversPerTenSeconds: 10,
   maxOfflineSessions: 100_000,
+  maxSessionsPerPrincipal: Infinity,
   maxSessionExpirySeconds: 4_294_967_295,
   maxKeepAliveSeconds: 0,
   maxRetainedMessages: 100_000,
@@ -144,6 +149,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxMessagesPerSecond: Infinity,
   messageBurst: 100,
   maxWillsPerSecond: 1_000,
+  maxObserverCalls: 10_000,
   maxDeadlinesPerTurn: 200,
   maxWebSocketMessageBytes: 1_048_576,
   maxWebSocketFragments: 256,
@@ -174,6 +180,8 @@ const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, ma
   maxMessagesPerSecond: [1, Infinity],
   messageBurst: [1, Infinity],
   maxWillsPerSecond: [1, Infinity],
+  maxObserverCalls: [1, Infinity],
+  maxSessionsPerPrincipal: [1, Infinity],
   maxDeadlinesPerTurn: [1, Infinity],
 }
 
@@ -202,6 +210,7 @@ export type GrantLimits = Partial<
     | 'topicAliasMaximum'
     | 'maxOutboundTopicAliases'
     | 'maxSubscriptionsPerSession'
+    | 'maxSessionsPerPrincipal'
     | 'maxSessionExpirySeconds'
     | 'maxKeepAliveSeconds'
     | 'maxConnectionSeconds'
@@ -244,9 +253,13 @@ export type TakeoverPolicy =
 export interface ClientIdRules {
   /** The principal is the client identifier, whatever the client sent. Anonymous clients are refused. */
   readonly fromPrincipal?: boolean
-  /** What it must begin with; `%u` stands for the principal: `%u-` or `%u/`. Anonymous clients are refused where it holds `%u`. */
+  /**
+   * What it must begin with; `%u` stands for the principal, compared as text: `%u-` or `%u/`. Something must follow
+   * `%u`, and principals that hold it themselves are refused, since `a-` would begin what is `a-b`'s. Anonymous clients
+   * are refused where it holds `%u`. Identifiers that the broker makes get the prefix.
+   */
   readonly prefix?: string
-  /** A glob over the whole identifier: `*` stands for any text, `?` for one character. */
+  /** A glob over the whole identifier: `*` stands for any text, `?` for one character, `\` makes the next one ordinary. */
   readonly pattern?: string
 }
 
@@ -300,8 +313,11 @@ export interface CommonListenerOptions {
   readonly name?: string
   /** On top of the broker's limits. */
   readonly limits?: Partial<Limits>
-  /** Called instead of the broker's own hook of the same name. */
-  readonly hooks?: Hooks
+  /**
+   * On top of the broker's: a decision hook is asked instead of the broker's of the same name, observers are called
+   * besides the broker's.
+   */
+  readonly hooks?: Hooks | readonly Hooks[]
   /** Instead of the broker's. */
   readonly authenticators?: readonly Authenticator[]
   /** Instead of the broker's. */
@@ -339,6 +355,8 @@ export interface TlsOptions {
   readonly cert: string | Buffer
   /** PEM: authorities for client certificates. */
   readonly ca?: string | Buffer
+  /** PEM: revocation lists. Where any is given, there has to be a current one of every authority in a client's chain. */
+  readonly crl?: string | Buffer | readonly (string | Buffer)[]
   /** Ask clients for a certificate. Default: whether `ca` is given. */
   readonly requestCert?: boolean
   /** Close connections without a valid client certificate. Default: `requestCert`. */
@@ -433,7 +451,8 @@ export interface BrokerOptions {
   readonly deniedPublish?: DeniedPublishPolicy
   /** Retained messages whose author was revoked: default `keep`. */
   readonly retainedOfRevoked?: 'keep' | 'purge'
-  readonly hooks?: Hooks
+  /** One plugin, or several that are asked in their order. */
+  readonly hooks?: Hooks | readonly Hooks[]
   /** The session machine with implementations of your own: `sessionMachine.provide({ … })`. */
   readonly machine?: SessionMachine
   /** Default `drop-oldest`. */

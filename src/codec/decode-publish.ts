@@ -22,7 +22,7 @@ const none = Buffer.alloc(0)
  */
 export class PublishDecoder {
   topicAliasMaximum = 0
-  readonly #maxTopicLevels: number
+  maxTopicLevels: number
   readonly #maxUserProperties: number
   #topic = ''
   /** A copy: a view would keep the chunk of the last PUBLISH alive as long as the connection idles. */
@@ -32,7 +32,7 @@ export class PublishDecoder {
   #aliases: Array<string | undefined> | undefined = undefined
 
   constructor(maxTopicLevels: number, maxUserProperties: number) {
-    this.#maxTopicLevels = maxTopicLevels
+    this.maxTopicLevels = maxTopicLevels
     this.#maxUserProperties = maxUserProperties
   }
 
@@ -110,7 +110,7 @@ export class PublishDecoder {
   }
 
   #newTopic(bytes: Buffer, start: number, end: number): string {
-    const ascii = checkTopicName(bytes, start, end, this.#maxTopicLevels)
+    const ascii = checkTopicName(bytes, start, end, this.maxTopicLevels)
     const topic = ascii ? bytes.toString('latin1', start, end) : bytes.toString('utf8', start, end)
     const length = end - start
     if (length > maxRememberedTopicBytes) return topic

@@ -87,10 +87,13 @@ export class Decoder {
     return this.#end - this.#offset + this.#waitingBytes + this.#partialBytes + (this.#large?.receivedBytes ?? 0)
   }
 
-  /** The client was let in: from now on packets may have their full size. */
-  accept(): void {
+  /** The client was let in: from now on packets may have their full size, which is its own where limits are given. */
+  accept(
+    { maxPacketBytes, maxTopicLevels }: Pick<DecoderLimits, 'maxPacketBytes' | 'maxTopicLevels'> = this.#limits,
+  ): void {
     this.#accepted = true
-    this.#maxPacketBytes = this.#limits.maxPacketBytes
+    this.#maxPacketBytes = maxPacketBytes
+    this.#publish.maxTopicLevels = maxTopicLevels
   }
 
   /** Takes a chunk over: packets will point into it, so nobody may write to it any more. */

@@ -1,15 +1,18 @@
 import type { SessionContext } from '../../machines/session.machine.ts'
 import type { ConnackPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
-import type { SessionCore } from './core.ts'
 import type { Session } from './session.ts'
 
 /** What CONNACK tells the client: only what differs from what it would assume. */
-export function connack(session: Session, context: SessionContext, core: SessionCore): ConnackPacket {
-  const { features } = core
-  const { limits } = session.policy
+export function connack(session: Session, context: SessionContext): ConnackPacket {
+  const { features, limits } = session.policy
+  const changes = session.connackChanges ?? {}
   const connect = session.connectPacket!
-  session.keepAliveSeconds = grantedKeepAlive(connect.keepAliveSeconds, limits.maxKeepAliveSeconds)
+  session.keepAliveSeconds = grantedKeepAlive(
+    changes.keepAliveSeconds ?? connect.keepAliveSeconds,
+    limits.maxKeepAliveSeconds,
+  )
+  session.connackChanges = undefined
   const packet: { -readonly [K in keyof ConnackPacket]: ConnackPacket[K] } = {
     type: 2,
     sessionPresent: context.resumed,
@@ -31,9 +34,12 @@ export function connack(session: Session, context: SessionContext, core: Session
   // MQTT-3.1.2-21: the client uses this value instead of its own.
   if (session.keepAliveSeconds !== connect.keepAliveSeconds) packet.serverKeepAliveSeconds = session.keepAliveSeconds
   // MQTT-3.1.2-28
-  if (connect.requestResponseInformation && features.responseInformation !== undefined) {
-    packet.responseInformation = features.responseInformation
+  const responseInformation = changes.responseInformation ?? features.responseInformation
+  if (connect.requestResponseInformation && responseInformation !== undefined) {
+    packet.responseInformation = responseInformation
   }
+  if (changes.reasonString !== undefined) packet.reasonString = changes.reasonString
+  if (changes.userProperties !== undefined) packet.userProperties = changes.userProperties
   if (connect.authenticationMethod !== undefined) {
     packet.authenticationMethod = connect.authenticationMethod
     if (session.authenticatedReply) packet.authenticationData = session.authenticatedReply

@@ -1,32 +1,41 @@
 import type { SessionMachine } from '../../machines/session.machine.ts'
 import type { EventSink } from '../events.ts'
-import type { Authenticator, Hooks } from '../hooks.ts'
+import type { Authenticator, DecisionHooks } from '../hooks.ts'
 import type { QoS } from '../messages.ts'
 import type {
-  ClientIdRules,
   Clock,
   DeniedPublishPolicy,
   GrantExpiryPolicy,
   Limits,
   Logger,
   OverflowPolicy,
+  SharedSubscriptionStrategy,
   TakeoverPolicy,
   WillPolicy,
 } from '../options.ts'
 import type { Router } from '../router/router.ts'
+import type { RolesInForce } from './access.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { Keepalive } from './keepalive.ts'
+import type { ObserverCalls, Observers } from './observer-calls.ts'
+import type { ClientIdPolicy } from './ownership.ts'
 import type { RateLimit } from './rate-limit.ts'
 import type { Registry } from './registry.ts'
 
-/** What a listener sets for the sessions that come through it. */
+/** What a listener sets for the sessions that come through it, and what an authenticator changed of it for one of them. */
 export interface SessionPolicy {
+  /** The listener's, where this one was changed for a session. */
+  readonly base?: SessionPolicy
   readonly limits: Limits
-  readonly hooks: Hooks
+  readonly features: Features
+  /** All plugins as one; a hook that nobody has is not there. */
+  readonly hooks: DecisionHooks
+  readonly observers: Observers | undefined
   readonly authenticators: readonly Authenticator[]
   readonly allowAnonymous: boolean
   readonly anonymousRoles: readonly string[]
-  readonly clientIds: ClientIdRules
+  /** Undefined: any identifier. */
+  readonly clientIds: ClientIdPolicy | undefined
   readonly takeover: TakeoverPolicy
   readonly willPolicy: WillPolicy
   readonly grantExpiry: GrantExpiryPolicy
@@ -36,7 +45,7 @@ export interface SessionPolicy {
   readonly deniedPublish: Required<DeniedPublishPolicy>
 }
 
-/** What the broker offers, as CONNACK announces it. */
+/** What is offered to a session, as CONNACK announces it, and what is done with its messages. */
 export interface Features {
   readonly maximumQoS: QoS
   readonly retainAvailable: boolean
@@ -44,6 +53,7 @@ export interface Features {
   readonly subscriptionIdentifiersAvailable: boolean
   readonly sharedSubscriptionAvailable: boolean
   readonly responseInformation: string | undefined
+  readonly sharedSubscriptionStrategy: SharedSubscriptionStrategy
   readonly overflowPolicy: OverflowPolicy
 }
 
@@ -56,12 +66,13 @@ export interface SessionCore {
   readonly router: Router
   readonly events: EventSink
   readonly logger: Logger
-  readonly features: Features
+  readonly observers: ObserverCalls
   /** The broker's own limits: quotas over all sessions. */
   readonly limits: Limits
   readonly wills: RateLimit
   /** Counts the changes of the role definitions. */
   policyVersion: number
+  roles: RolesInForce
   /** Authentication and admission are the broker's own, not an embedder's actors. */
   decidesAtOnce: boolean
   /** The session machine with its implementations: set once the host exists. */

@@ -97,7 +97,7 @@ export class LocalClient implements LocalPeer {
   readonly closed: Promise<ReasonCode | undefined>
 
   readonly #guard: <T>(observable: Observable<T>) => Observable<T>
-  readonly #limits: MessageLimits
+  #limits: MessageLimits
 
   /** `guard` keeps what a consumer throws from reaching the broker. */
   constructor(info: ConnectionInfo, guard: <T>(observable: Observable<T>) => Observable<T>, limits: MessageLimits) {
@@ -130,6 +130,7 @@ export class LocalClient implements LocalPeer {
     this.#connection.push(packet)
     const connack = await accepted
     this.#window = Math.min(MAX_WINDOW, connack.receiveMaximum ?? MAX_WINDOW)
+    this.#limits = { ...this.#limits, maxPacketBytes: connack.maximumPacketSizeBytes ?? Infinity }
     this.sessionPresent = connack.sessionPresent
     this.clientId = connack.assignedClientIdentifier ?? this.clientId
   }

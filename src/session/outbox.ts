@@ -75,7 +75,7 @@ class Fifo {
 export class BoundedOutbox {
   #maxMessages: number
   #maxBytes: number
-  readonly #policy: OverflowPolicy
+  #policy: OverflowPolicy
   readonly #atMostOnce = new Fifo()
   readonly #acknowledged = new Fifo()
   #bytes = 0
@@ -88,10 +88,11 @@ export class BoundedOutbox {
     this.#policy = policy
   }
 
-  /** The session came back through a listener with limits of its own; what waits already stays. */
-  limit(maxMessages: number, maxBytes: number): void {
+  /** The session came back under other limits; what waits already stays. */
+  limit(maxMessages: number, maxBytes: number, policy: OverflowPolicy): void {
     this.#maxMessages = maxMessages
     this.#maxBytes = maxBytes
+    this.#policy = policy
   }
 
   get size(): number {

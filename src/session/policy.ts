@@ -1,17 +1,26 @@
 import { StatemqError } from '../errors.ts'
 import { limitFault, type BrokerOptions, type CommonListenerOptions, type Limits } from '../options.ts'
-import type { SessionPolicy } from './core.ts'
+import type { Features, SessionPolicy } from './core.ts'
+import { decisionsOf, pluginsOf } from './hook-chain.ts'
+import { observersOf } from './observer-calls.ts'
+import { clientIdPolicy } from './ownership.ts'
 
-/** What holds for the sessions of one listener: its own options, else the broker's, else the defaults. */
+/**
+ * What holds for the sessions of one listener: its own options, else the broker's, else the defaults.
+ * Throws SMQ_OPTION_INVALID.
+ */
 export function sessionPolicy(broker: BrokerOptions, own: CommonListenerOptions, limits: Limits): SessionPolicy {
   const authenticators = own.authenticators ?? broker.authenticators ?? []
+  const [shared, added] = [pluginsOf(broker.hooks), pluginsOf(own.hooks)]
   return {
     limits: mergeLimits(limits, own.limits),
-    hooks: { ...broker.hooks, ...own.hooks },
+    features: featuresOf(broker),
+    hooks: decisionsOf(shared, added),
+    observers: observersOf(shared, added),
     authenticators,
     allowAnonymous: own.allowAnonymous ?? broker.allowAnonymous ?? authenticators.length === 0,
     anonymousRoles: own.anonymousRoles ?? broker.anonymousRoles ?? [],
-    clientIds: own.clientIds ?? broker.clientIds ?? {},
+    clientIds: clientIdPolicy(own.clientIds ?? broker.clientIds),
     takeover: own.takeover ?? broker.takeover ?? 'same-principal',
     willPolicy: own.willPolicy ?? broker.willPolicy ?? 'grant',
     grantExpiry: broker.grantExpiry ?? 'disconnect',
@@ -19,6 +28,19 @@ export function sessionPolicy(broker: BrokerOptions, own: CommonListenerOptions,
     reauthenticationProperties: broker.reauthenticationProperties ?? 'keep',
     proposedPropertyPrefix: broker.proposedPropertyPrefix ?? 'session.',
     deniedPublish: { mqtt5: 'acknowledge', mqtt3: 'disconnect', ...broker.deniedPublish },
+  }
+}
+
+function featuresOf(broker: BrokerOptions): Features {
+  return {
+    maximumQoS: broker.maximumQoS ?? 2,
+    retainAvailable: broker.retainAvailable ?? true,
+    wildcardSubscriptionAvailable: broker.wildcardSubscriptionAvailable ?? true,
+    subscriptionIdentifiersAvailable: broker.subscriptionIdentifiersAvailable ?? true,
+    sharedSubscriptionAvailable: broker.sharedSubscriptionAvailable ?? true,
+    responseInformation: broker.responseInformation,
+    sharedSubscriptionStrategy: broker.sharedSubscriptionStrategy ?? 'round-robin',
+    overflowPolicy: broker.overflowPolicy ?? 'drop-oldest',
   }
 }
 
