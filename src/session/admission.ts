@@ -1,84 +1,104 @@
 import type { AdmissionOutcome } from '../../machines/session.machine.ts'
-import type { Deny, Grant, Next } from '../hooks.ts'
+import type { AllowTakeover, Deny, Grant, Next } from '../hooks.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { isReservedTopic } from '../router/topics.ts'
-import { withTimeout } from './decide.ts'
+import { hookDenied, hookFailed, withTimeout } from './decide.ts'
+import { grantedExpiry } from './modifiers.ts'
+import { settleClientId, takeoverOf } from './ownership.ts'
+import { isRevokedSince } from './registry.ts'
 import type { Session } from './session.ts'
 import { decideWill } from './wills.ts'
 
 type Refusal = Extract<AdmissionOutcome, { type: 'denied' }>
 
 /**
- * The chart's `admit` actor: everything that may still refuse an authenticated client. Nothing has
+ * The chart's `admit` actor: everything that may still refuse an authenticated client, but for who owns
+ * the session that lives under its identifier: that is the chart's guard `mayTakeOver`. Nothing has
  * changed until all of it has passed, so a refused CONNECT leaves the incumbent as it was and
  * learns nothing of it (semantics 7.3).
  */
 export async function runAdmission(session: Session, grant: Grant): Promise<AdmissionOutcome> {
-  const { core, policy, request: connect } = session
-  if (!connect) throw new Error('nothing to admit')
+  const { core, policy } = session
+  if (!session.request) throw new Error('nothing to admit')
+  const fault = settleClientId(session, grant)
+  if (fault !== undefined) return denied(ReasonCode.ClientIdentifierNotValid, fault)
+  const connect = session.request
   const { onRegister } = policy.hooks
   if (onRegister) {
-    const refusal = await ask(session, 'onRegister', async () => onRegister(connect, grant))
-    if (refusal) return refusal
+    const verdict = await ask<Next>(session, 'onRegister', () => onRegister(connect, grant))
+    if (verdict.type === 'denied') return verdict
   }
   const willRefusal = await refuseWill(session, grant)
   if (willRefusal) return willRefusal
   // Nobody reads the answer of a client that has left meanwhile, and nobody else is asked about it.
   if (session.state === 'expired') return denied(ReasonCode.ServerUnavailable, 'the client has left')
-  const wanted = Math.min(connect.sessionExpiryIntervalSeconds, policy.limits.maxSessionExpirySeconds)
   const incumbent = core.registry.sessions.get(session.clientId)
-  if (incumbent) {
-    const refusal = await refuseTakeover(session, incumbent, grant)
-    if (refusal) return refusal
+  const permission = incumbent && (await askAboutTakeover(session, incumbent, grant))
+  if (permission?.type === 'denied') return permission
+  session.startsAfresh = permission?.cleanStart === true
+  return {
+    type: 'admitted',
+    incumbent: incumbent?.id,
+    sessionExpiryIntervalSeconds: grantedExpiry(session),
+    connect,
+    ...(incumbent ? { takeover: takeoverOf(session, incumbent, grant, permission !== undefined) } : {}),
   }
-  // Who has a place keeps it; one that came first without a wish to stay has none (threat 52).
-  if (wanted > 0 && !incumbent?.isPersistent && core.registry.offline >= core.limits.maxOfflineSessions) {
-    return denied(ReasonCode.QuotaExceeded, 'too many sessions are kept')
-  }
-  return { type: 'admitted', incumbent: incumbent?.id, sessionExpiryIntervalSeconds: wanted }
 }
 
 /**
  * The expiry of a client whose admission nobody could refuse: no hook is asked, no session lives under
- * its identifier, its will needs nothing special. Undefined: the long way.
+ * its identifier, no rule is about it, its will needs nothing special. Undefined: the long way.
  */
 export function admitAtOnce(session: Session): number | undefined {
   const { core, policy, pendingWill, request } = session
+  const { features, limits } = policy
   if (!request || policy.hooks.onRegister || (pendingWill && policy.hooks.onPublish)) return undefined
+  if (policy.clientIds !== undefined || limits.maxSessionsPerPrincipal !== Infinity) return undefined
   if (core.registry.sessions.has(session.clientId)) return undefined
-  if (pendingWill && (pendingWill.qos > core.features.maximumQoS || pendingWill.retain)) return undefined
+  if (pendingWill && core.roles.policy !== undefined) return undefined
+  if (pendingWill && (pendingWill.qos > features.maximumQoS || pendingWill.retain)) return undefined
   if (pendingWill && isReservedTopic(pendingWill.topic)) return undefined
-  const wanted = Math.min(request.sessionExpiryIntervalSeconds, policy.limits.maxSessionExpirySeconds)
-  return wanted > 0 && core.registry.offline >= core.limits.maxOfflineSessions ? undefined : wanted
+  const expiry = grantedExpiry(session)
+  return expiry > 0 && core.registry.offline >= core.limits.maxOfflineSessions ? undefined : expiry
 }
 
-async function refuseTakeover(session: Session, incumbent: Session, grant: Grant): Promise<Refusal | undefined> {
-  const { core, policy, request: connect } = session
-  const { onTakeover } = policy.hooks
-  if (onTakeover) {
-    const decide = async (): Promise<Next | Deny> => {
-      const verdict = await onTakeover(connect!, grant, incumbent.hookClient)
-      return verdict?.type === 'allow' ? { type: 'next' } : verdict
-    }
-    const refusal = await ask(session, 'onTakeover', decide)
-    if (refusal) return refusal
-  } else if (incumbent.grant?.principal !== grant.principal) {
-    // Semantics 7.4: a session belongs to its principal until it expires.
-    return denied(ReasonCode.NotAuthorized, 'not authorized')
-  }
-  if (
-    incumbent.state === 'online' &&
-    !core.registry.mayTakeOver(session.clientId, session.nowMs(), policy.limits.maxTakeoversPerTenSeconds)
-  ) {
-    return denied(ReasonCode.ConnectionRateExceeded, 'too many takeovers')
-  }
-  return undefined
+/**
+ * Whether one more session is more than the broker keeps, or than its principal may have (threat 52).
+ * Asked in the step in which the newcomer gets its place, so that a crowd that was decided on together
+ * does not get in together.
+ */
+export function exceedsQuota({ core, policy, clientId }: Session, expirySeconds: number, grant: Grant): boolean {
+  const { registry, limits } = core
+  const incumbent = registry.sessions.get(clientId)
+  // Who has a place keeps it; one that came first without a wish to stay has none.
+  if (expirySeconds > 0 && !incumbent?.isPersistent && registry.offline >= limits.maxOfflineSessions) return true
+  const { principal } = grant
+  const { maxSessionsPerPrincipal } = policy.limits
+  if (maxSessionsPerPrincipal === Infinity || principal === undefined) return false
+  if (incumbent?.grant?.principal === principal) return false
+  return registry.index.sizeOf('principal', principal) >= maxSessionsPerPrincipal
+}
+
+/** Undefined: `takeover` of the options decides. */
+async function askAboutTakeover(
+  session: Session,
+  incumbent: Session,
+  grant: Grant,
+): Promise<AllowTakeover | Refusal | undefined> {
+  // Revocation is immediate (semantics 7.16), for whoever is on the way to the session too.
+  if (isRevokedSince(session, incumbent)) return denied(ReasonCode.NotAuthorized, 'not authorized')
+  const { onTakeover } = session.policy.hooks
+  if (!onTakeover) return undefined
+  const verdict = await ask<Next | AllowTakeover>(session, 'onTakeover', () =>
+    onTakeover(session.request!, grant, incumbent.hookClient),
+  )
+  return verdict.type === 'next' ? undefined : verdict
 }
 
 /** MQTT-3.2.2-12, MQTT-3.2.2-13, and the will's own authorization. */
 async function refuseWill(session: Session, grant: Grant): Promise<Refusal | undefined> {
   const will = session.pendingWill
-  const { features } = session.core
+  const { features } = session.policy
   if (!will) return undefined
   if (will.qos > features.maximumQoS)
     return denied(ReasonCode.QoSNotSupported, 'the will wants a QoS that is not offered')
@@ -89,15 +109,21 @@ async function refuseWill(session: Session, grant: Grant): Promise<Refusal | und
   return verdict.type === 'deny' ? denied(verdict.reasonCode, verdict.reason) : undefined
 }
 
-async function ask(session: Session, hook: string, decide: () => Promise<Next | Deny>): Promise<Refusal | undefined> {
-  const { core, policy } = session
+async function ask<V extends Next | AllowTakeover>(
+  session: Session,
+  hook: 'onRegister' | 'onTakeover',
+  decide: () => V | Deny | Promise<V | Deny>,
+): Promise<V | Refusal> {
+  const { core, policy, clientId } = session
   try {
-    const verdict = await withTimeout(core.clock, policy.limits.decisionTimeoutMs, hook, decide())
-    if (verdict?.type === 'next') return undefined
-    if (verdict?.type === 'deny') return denied(verdict.reasonCode, verdict.reason, verdict.serverReference)
-    throw new TypeError(`${hook} gave no verdict`)
+    const decision = decide()
+    const verdict = await withTimeout(core.clock, policy.limits.decisionTimeoutMs, hook, Promise.resolve(decision))
+    if (verdict.type !== 'deny') return verdict as V
+    hookDenied(core.events, hook, clientId, verdict as Deny)
+    const { reasonCode, reason, serverReference } = verdict as Deny
+    return denied(reasonCode, reason, serverReference)
   } catch (error) {
-    core.events.emit({ type: 'hook.failed', hook, clientId: session.clientId, error })
+    hookFailed(core.events, hook, clientId, error)
     return denied(ReasonCode.NotAuthorized, 'not authorized')
   }
 }

@@ -1,0 +1,53 @@
+import type { SessionContext } from '../../machines/session.machine.ts'
+import { exceedsQuota } from './admission.ts'
+import type { SessionCore } from './core.ts'
+import { isRevokedSince } from './registry.ts'
+import type { Session } from './session.ts'
+
+/** What the chart gives to every implementation. */
+export interface Acting {
+  readonly context: SessionContext
+}
+
+/** The session that `admit` knew of. */
+interface DecidedAgainst {
+  readonly incumbent: string | undefined
+  readonly previousState: 'online' | 'offline' | undefined
+}
+
+function isOtherState(present: Session, previousState: DecidedAgainst['previousState']): boolean {
+  return previousState !== undefined && (present.state === 'online') !== (previousState === 'online')
+}
+
+/** The chart's guards that look at more than its context. */
+export function sessionGuards({ registry, clock }: SessionCore, host: (acting: Acting) => Session) {
+  return {
+    incumbentChanged: (acting: Acting, { incumbent, previousState }: DecidedAgainst) => {
+      const newcomer = host(acting)
+      const present = registry.sessions.get(newcomer.clientId)
+      if (present?.id !== incumbent) return true
+      // One that was revoked, or came or went, must be decided on again too.
+      return present !== undefined && (isRevokedSince(newcomer, present) || isOtherState(present, previousState))
+    },
+    takesOverTooOften: (acting: Acting) => {
+      const { clientId, policy } = host(acting)
+      if (registry.sessions.get(clientId)?.state !== 'online') return false
+      return !registry.mayTakeOver(clientId, clock.nowMs(), policy.limits.maxTakeoversPerTenSeconds)
+    },
+    exceedsQuota: (acting: Acting) => {
+      const { sessionExpiryIntervalSeconds, grant } = acting.context
+      return exceedsQuota(host(acting), sessionExpiryIntervalSeconds, grant!)
+    },
+    resumesIncumbent: (acting: Acting) => {
+      const newcomer = host(acting)
+      const incumbent = registry.sessions.get(newcomer.clientId)
+      if (incumbent === undefined || newcomer.startsAfresh) return false
+      return incumbent.isPersistent && acting.context.connect?.cleanStart === false
+    },
+    isAdmittedAtOnce: (acting: Acting) => host(acting).immediate !== undefined,
+    nothingToWake: (acting: Acting) => !host(acting).isWaking,
+    hasGrace: (acting: Acting) => host(acting).policy.limits.grantGraceMs > 0,
+    staysWithoutRights: (acting: Acting) => host(acting).policy.grantExpiry === 'stay-without-rights',
+    staysAfterFailure: (acting: Acting) => host(acting).policy.failedReauthentication === 'keep',
+  }
+}
