@@ -1,5 +1,3 @@
-import type { IConnectPacket } from 'mqtt-packet'
-
 import { ProtocolError } from '../errors.ts'
 import type { ConnectPacket, ProtocolVersion, WillPacket } from '../messages.ts'
 import type { Limits } from '../options.ts'
@@ -7,7 +5,6 @@ import { ReasonCode } from '../reason-codes.ts'
 import { Cursor } from './cursor.ts'
 import { malformed, refused } from './faults.ts'
 import type { Extent } from './library-parser.ts'
-import { parseValidated } from './library-parser.ts'
 import type { Properties } from './properties.ts'
 import { messageProperties, noProperties, noUserProperties, PropertyScope, readProperties } from './properties.ts'
 import { checkTopicName } from './topic-name.ts'
@@ -20,18 +17,12 @@ interface AnnouncedProtocol {
   readonly supported: boolean
 }
 
-const flag = { reserved: 0x01, will: 0x04, willRetain: 0x20, password: 0x40, username: 0x80 } as const
+const flag = { reserved: 0x01, cleanStart: 0x02, will: 0x04, willRetain: 0x20, password: 0x40, username: 0x80 } as const
 const willQosShift = 3
 /** Set next to the level by brokers that connect as a bridge; no specification knows it. */
 const bridgeBit = 0x80
 
 const defaultReceiveMaximum = 65_535
-
-/** The properties of a CONNECT and of its will, as our validation read them. */
-interface ConnectProperties {
-  readonly own: Readonly<Properties>
-  readonly will: Readonly<Properties>
-}
 
 /**
  * Reads protocol name and level, before anything else is judged, so that even the refusal of what
@@ -49,20 +40,29 @@ export function readProtocol(extent: Extent): AnnouncedProtocol {
   return { version: (level & ~bridgeBit) >= 5 ? 5 : 4, supported: level === 4 || level === 5 }
 }
 
-/** Validates a CONNECT whose protocol {@link readProtocol} has accepted, then decodes it. */
+/** Reads a CONNECT whose protocol {@link readProtocol} has accepted. */
 export function decodeConnect(extent: Extent, version: ProtocolVersion, limits: ConnectLimits): ConnectPacket {
-  const properties = validateConnect(extent, version, limits)
-  const parsed = parseValidated('connect', extent, version)
-  const { own } = properties
+  const cursor = new Cursor(extent.bytes, extent.body, extent.end)
+  cursor.skipString()
+  cursor.byte()
+  const flags = cursor.byte()
+  checkConnectFlags(flags, version)
+  const keepAliveSeconds = cursor.uint16()
+  const own = version === 5 ? readProperties(cursor, PropertyScope.Connect, limits.maxUserProperties) : noProperties
+  const clientId = cursor.string()
+  const will = flags & flag.will ? readWill(cursor, flags, version, own, limits) : undefined
+  const username = flags & flag.username ? cursor.string() : undefined
+  const password = flags & flag.password ? cursor.binary() : undefined
+  if (cursor.remaining > 0) malformed('a CONNECT is longer than its fields')
   return {
     type: 1,
     protocolVersion: version,
-    clientId: parsed.clientId,
-    cleanStart: parsed.clean === true,
-    keepAliveSeconds: parsed.keepalive ?? 0,
-    username: parsed.username,
-    password: parsed.password && Buffer.from(parsed.password),
-    will: willOf(parsed, properties.will),
+    clientId,
+    cleanStart: (flags & flag.cleanStart) !== 0,
+    keepAliveSeconds,
+    username,
+    password,
+    will,
     sessionExpiryIntervalSeconds: version === 5 ? (own.sessionExpiryIntervalSeconds ?? 0) : undefined,
     receiveMaximum: own.receiveMaximum ?? defaultReceiveMaximum,
     maximumPacketSizeBytes: own.maximumPacketSizeBytes,
@@ -73,31 +73,6 @@ export function decodeConnect(extent: Extent, version: ProtocolVersion, limits: 
     authenticationMethod: own.authenticationMethod,
     authenticationData: own.authenticationData,
   }
-}
-
-function validateConnect(extent: Extent, version: ProtocolVersion, limits: ConnectLimits): ConnectProperties {
-  const cursor = new Cursor(extent.bytes, extent.body, extent.end)
-  cursor.skipString()
-  cursor.byte()
-  const flags = cursor.byte()
-  checkConnectFlags(flags, version)
-  cursor.uint16()
-  let own = noProperties
-  let will = noProperties
-  if (version === 5) own = readProperties(cursor, PropertyScope.Connect, limits.maxUserProperties)
-  cursor.skipString()
-  if (flags & flag.will) {
-    if (version === 5) {
-      const before = own.userProperties?.length ?? 0
-      will = readProperties(cursor, PropertyScope.Will, limits.maxUserProperties, before)
-    }
-    skipWillTopic(cursor, limits.maxTopicLevels)
-    cursor.skipBinary()
-  }
-  if (flags & flag.username) cursor.skipString()
-  if (flags & flag.password) cursor.skipBinary()
-  if (cursor.remaining > 0) malformed('a CONNECT is longer than its fields')
-  return { own, will }
 }
 
 function checkConnectFlags(flags: number, version: ProtocolVersion): void {
@@ -114,22 +89,26 @@ function checkConnectFlags(flags: number, version: ProtocolVersion): void {
     malformed('a password came without a user name')
 }
 
-function skipWillTopic(cursor: Cursor, maxLevels: number): void {
+function readWill(
+  cursor: Cursor,
+  flags: number,
+  version: ProtocolVersion,
+  own: Readonly<Properties>,
+  { maxUserProperties, maxTopicLevels }: ConnectLimits,
+): WillPacket {
+  const before = own.userProperties?.length ?? 0
+  const properties =
+    version === 5 ? readProperties(cursor, PropertyScope.Will, maxUserProperties, before) : noProperties
   const length = cursor.uint16()
   const start = cursor.skip(length)
   if (length === 0) refused(ReasonCode.TopicNameInvalid, 'the topic of the will is empty')
-  checkTopicName(cursor.bytes, start, start + length, maxLevels)
-}
-
-function willOf(parsed: IConnectPacket, properties: Readonly<Properties>): WillPacket | undefined {
-  const { will } = parsed
-  if (will === undefined) return undefined
+  checkTopicName(cursor.bytes, start, start + length, maxTopicLevels)
   return {
-    topic: will.topic,
+    topic: cursor.bytes.toString('utf8', start, start + length),
     // A copy: the will may outlive the chunk by days.
-    payload: Buffer.from(will.payload as Buffer),
-    qos: will.qos ?? 0,
-    retain: will.retain === true,
+    payload: cursor.binary(),
+    qos: ((flags >> willQosShift) & 3) as WillPacket['qos'],
+    retain: (flags & flag.willRetain) !== 0,
     delaySeconds: properties.willDelaySeconds ?? 0,
     properties: messageProperties(properties) ?? {},
   }

@@ -7,30 +7,33 @@ import type { Properties } from './properties.ts'
 import { noProperties, noUserProperties, PropertyScope, readProperties } from './properties.ts'
 
 const noLocalBit = 0x04
+const retainAsPublishedBit = 0x08
 const retainHandlingShift = 4
-const sharedPrefix = Buffer.from('$share/')
 
-/** Validates a SUBSCRIBE but for the syntax of its filters, which the session answers one by one; then decodes it. */
+/** Reads a SUBSCRIBE but for the syntax of its filters, which the session answers one by one. */
 export function decodeSubscribe(extent: Extent, version: ProtocolVersion, maxUserProperties: number): SubscribePacket {
   const cursor = new Cursor(extent.bytes, extent.body, extent.end)
-  const properties = readRequestHead(cursor, PropertyScope.Subscribe, version, maxUserProperties)
+  const packetId = readPacketId(cursor)
+  const properties = readRequestProperties(cursor, PropertyScope.Subscribe, version, maxUserProperties)
   // MQTT-3.8.3-2
   if (cursor.remaining === 0) violation('a SUBSCRIBE has no topic filter')
+  const subscriptions: SubscriptionRequest[] = []
   while (cursor.remaining > 0) {
-    const filterStart = cursor.skipString()
-    checkOptions(cursor.byte(), version, cursor, filterStart)
+    const filter = cursor.string()
+    const options = cursor.byte()
+    checkOptions(options, version, filter)
+    subscriptions.push({
+      filter,
+      qos: (options & 3) as SubscriptionRequest['qos'],
+      noLocal: (options & noLocalBit) !== 0,
+      retainAsPublished: (options & retainAsPublishedBit) !== 0,
+      retainHandling: (options >> retainHandlingShift) as SubscriptionRequest['retainHandling'],
+    })
   }
-  const parsed = parseValidated('subscribe', extent, version)
   return {
     type: 8,
-    packetId: parsed.messageId ?? 0,
-    subscriptions: parsed.subscriptions.map((subscription): SubscriptionRequest => ({
-      filter: subscription.topic,
-      qos: subscription.qos,
-      noLocal: subscription.nl === true,
-      retainAsPublished: subscription.rap === true,
-      retainHandling: (subscription.rh ?? 0) as SubscriptionRequest['retainHandling'],
-    })),
+    packetId,
+    subscriptions,
     subscriptionIdentifier: properties.subscriptionIdentifier,
     userProperties: properties.userProperties ?? noUserProperties,
   }
@@ -43,7 +46,8 @@ export function decodeUnsubscribe(
   maxUserProperties: number,
 ): UnsubscribePacket {
   const cursor = new Cursor(extent.bytes, extent.body, extent.end)
-  const properties = readRequestHead(cursor, PropertyScope.Unsubscribe, version, maxUserProperties)
+  readPacketId(cursor)
+  const properties = readRequestProperties(cursor, PropertyScope.Unsubscribe, version, maxUserProperties)
   // MQTT-3.10.3-2
   if (cursor.remaining === 0) violation('an UNSUBSCRIBE has no topic filter')
   while (cursor.remaining > 0) cursor.skipString()
@@ -56,19 +60,23 @@ export function decodeUnsubscribe(
   }
 }
 
-/** The packet identifier and, in MQTT 5, the properties. */
-function readRequestHead(
+function readPacketId(cursor: Cursor): number {
+  const packetId = cursor.uint16()
+  // MQTT-2.2.1-3
+  if (packetId === 0) violation('the packet identifier is 0')
+  return packetId
+}
+
+function readRequestProperties(
   cursor: Cursor,
   scope: typeof PropertyScope.Subscribe | typeof PropertyScope.Unsubscribe,
   version: ProtocolVersion,
   maxUserProperties: number,
 ): Readonly<Properties> {
-  // MQTT-2.2.1-3
-  if (cursor.uint16() === 0) violation('the packet identifier is 0')
   return version === 5 ? readProperties(cursor, scope, maxUserProperties) : noProperties
 }
 
-function checkOptions(options: number, version: ProtocolVersion, cursor: Cursor, filterStart: number): void {
+function checkOptions(options: number, version: ProtocolVersion, filter: string): void {
   if ((options & 0x03) === 3) {
     // MQTT 5 section 3.8.3.1 calls it a protocol error, MQTT-3.8.3-4 of 3.1.1 malformed.
     if (version === 5) violation('a subscription asks for QoS 3')
@@ -78,11 +86,5 @@ function checkOptions(options: number, version: ProtocolVersion, cursor: Cursor,
   if (options & (version === 5 ? 0xc0 : 0xfc)) malformed('reserved bits of the subscription options are set')
   if (((options >> retainHandlingShift) & 3) === 3) violation('the retain handling of a subscription is 3')
   // MQTT-3.8.3-4
-  if (options & noLocalBit && startsWith(cursor.bytes, filterStart, cursor.offset - 1, sharedPrefix)) {
-    violation('a shared subscription asks for No Local')
-  }
-}
-
-function startsWith(bytes: Buffer, start: number, end: number, prefix: Buffer): boolean {
-  return end - start >= prefix.length && bytes.compare(prefix, 0, prefix.length, start, start + prefix.length) === 0
+  if (options & noLocalBit && filter.startsWith('$share/')) violation('a shared subscription asks for No Local')
 }
