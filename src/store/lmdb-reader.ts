@@ -12,10 +12,9 @@ import {
   sessionKey,
   sessionOf,
 } from './lmdb-keys.ts'
-import { lineOf } from './lmdb-writer.ts'
+import { lineOf, type LmdbWriter } from './lmdb-writer.ts'
 import { readMessage } from './message-record.ts'
 import { RecordReader, unseal } from './record.ts'
-import type { References } from './references.ts'
 import type { QoS } from '../messages.ts'
 import type {
   QueuedMessage,
@@ -35,17 +34,17 @@ export type OnDamage = (table: string, error: unknown) => void
 export class LmdbReader {
   readonly #tables: Tables
   readonly #lines: Map<SessionKey, Line>
-  readonly #references: References
+  readonly #writer: LmdbWriter
   readonly #onDamage: OnDamage
   /** The batch that was read last: pages are mostly parts of one. */
   #lastBatch:
     | { readonly key: SessionKey; readonly first: number; readonly messages: readonly QueuedMessage[] }
     | undefined
 
-  constructor(tables: Tables, lines: Map<SessionKey, Line>, references: References, onDamage: OnDamage) {
+  constructor(tables: Tables, lines: Map<SessionKey, Line>, writer: LmdbWriter, onDamage: OnDamage) {
     this.#tables = tables
     this.#lines = lines
-    this.#references = references
+    this.#writer = writer
     this.#onDamage = onDamage
   }
 
@@ -104,12 +103,18 @@ export class LmdbReader {
         clientId,
         record: own,
         subscriptions: this.#subscriptions(key),
-        received: [...this.#tables.received.getKeys(range(key))].map(packetIdOf),
+        received: this.#packetIds('received', key),
         inflight: this.#inflight(key),
         queued: { messages: line.messages, bytes: line.bytes },
         nextSequence: line.nextSequence,
       }
     })
+  }
+
+  #packetIds(table: 'received' | 'inflight', key: SessionKey): number[] {
+    const ids = [...this.#tables[table].getKeys(range(key))].map(packetIdOf)
+    for (const id of ids) this.#writer.packetIds[table].add(key, id)
+    return ids
   }
 
   #readLine(key: SessionKey): Line {
@@ -130,7 +135,7 @@ export class LmdbReader {
           entries.flatMap(({ sequence }) => (settled.has(sequence) ? sequence : [])),
         )
         const numbers = entries.flatMap(({ reference }) => reference ?? [])
-        if (numbers.length > 0) this.#references.refer(key, first, numbers)
+        if (numbers.length > 0) this.#writer.references.refer(key, first, numbers)
       })
     }
     return line
@@ -160,6 +165,7 @@ export class LmdbReader {
   }
 
   #inflight(key: SessionKey): StoredInflight[] {
+    this.#packetIds('inflight', key)
     const entries = [...this.#tables.inflight.getRange(range(key))].flatMap(({ key: entryKey, value }) => {
       return (
         this.#guard('inflight', () => {

@@ -14,6 +14,7 @@ import {
 } from './lmdb-keys.ts'
 import { writeMessage } from './message-record.ts'
 import type { PendingWrites } from './pending.ts'
+import { PacketIds } from './packet-ids.ts'
 import { RecordWriter, seal } from './record.ts'
 import { References } from './references.ts'
 import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
@@ -25,6 +26,8 @@ const MAX_BATCH_BYTES = 262_144
 /** Turns gathered writes into records. Called within one transaction. */
 export class LmdbWriter {
   readonly references = new References()
+  /** Of messages that came in, and of messages on their way out. */
+  readonly packetIds = { received: new PacketIds(), inflight: new PacketIds() }
   readonly #tables: Tables
   readonly #lines: Map<SessionKey, Line>
   readonly #out = new RecordWriter(65_536)
@@ -58,12 +61,11 @@ export class LmdbWriter {
       for (const [filter, record] of filters) this.#putSubscription(key, filter, record)
     }
     for (const [key, ids] of writes.received) {
-      for (const [id, present] of ids)
-        put(this.#tables.received, packetKey(key, id), present ? seal(NOTHING) : undefined)
+      for (const [id, present] of ids) this.#putPacket('received', key, id, present ? seal(NOTHING) : undefined)
     }
     for (const [key, entries] of writes.inflight) {
       for (const [id, entry] of entries) {
-        put(this.#tables.inflight, packetKey(key, id), entry && this.#inflightRecord(entry))
+        this.#putPacket('inflight', key, id, entry && this.#inflightRecord(entry))
       }
     }
     for (const [key, epochs] of writes.wills) {
@@ -97,7 +99,15 @@ export class LmdbWriter {
       for (const entry of table.getKeys(range)) remove(table, entry)
     }
     for (const number of this.references.release(key)) remove(this.#tables.messages, numberKey(number))
+    this.packetIds.received.forget(key)
+    this.packetIds.inflight.forget(key)
     this.#lines.delete(key)
+  }
+
+  #putPacket(table: 'received' | 'inflight', key: SessionKey, packetId: number, record: Buffer | undefined): void {
+    if (record === undefined) this.packetIds[table].delete(key, packetId)
+    else this.packetIds[table].add(key, packetId)
+    put(this.#tables[table], packetKey(key, packetId), record)
   }
 
   #putSession(key: SessionKey, clientId: string, record: Buffer): void {

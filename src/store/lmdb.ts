@@ -47,7 +47,7 @@ export class LmdbStore implements Store {
     const environment = await openEnvironment(directory, durability)
     this.#environment = environment
     this.#writer = new LmdbWriter(environment.tables, this.#lines)
-    this.#reader = new LmdbReader(environment.tables, this.#lines, this.#writer.references, onDamage ?? (() => {}))
+    this.#reader = new LmdbReader(environment.tables, this.#lines, this.#writer, onDamage ?? (() => {}))
   }
 
   async close(): Promise<void> {
@@ -106,7 +106,8 @@ export class LmdbStore implements Store {
   }
 
   deleteReceived(key: SessionKey, packetId: number): void {
-    inner(this.#group.writes.received, key).set(packetId, false)
+    const isKept = this.#isKept('received', key, packetId)
+    withdraw(this.#group.writes.received, key, packetId, isKept, false)
   }
 
   putWill(key: SessionKey, epoch: number, record: Buffer): void {
@@ -126,7 +127,16 @@ export class LmdbStore implements Store {
   }
 
   deleteInflight(key: SessionKey, packetId: number): void {
-    inner(this.#group.writes.inflight, key).set(packetId, undefined)
+    const isKept = this.#isKept('inflight', key, packetId)
+    withdraw(this.#group.writes.inflight, key, packetId, isKept, undefined)
+  }
+
+  /** Whether the tables have a packet identifier, or will have it with the commit under way. */
+  #isKept(table: 'inflight' | 'received', key: SessionKey, packetId: number): boolean {
+    return (
+      this.#group.committing?.[table].get(key)?.has(packetId) === true ||
+      this.#writer?.packetIds[table].has(key, packetId) === true
+    )
   }
 
   settle(key: SessionKey, sequence: number): void {
@@ -201,4 +211,18 @@ export class LmdbStore implements Store {
       this.#retryLater()
     }
   }
+}
+
+/** Takes a write back where the tables know nothing of it, else removes what they have. */
+function withdraw<V>(
+  writes: Map<SessionKey, Map<number, V>>,
+  key: SessionKey,
+  packetId: number,
+  isKept: boolean,
+  removal: V,
+): void {
+  const ids = inner(writes, key)
+  if (isKept) ids.set(packetId, removal)
+  else ids.delete(packetId)
+  if (ids.size === 0) writes.delete(key)
 }
