@@ -228,6 +228,7 @@ class Engine implements Broker {
         return opened.connections
       },
       reload: (options) => this.#entrances.replace(entrance, options),
+      setSecureContext: (tls) => opened.setSecureContext(tls),
       close: () => this.#closeListener(opened),
     }
   }

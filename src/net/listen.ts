@@ -2,11 +2,11 @@ import type { ListenOptions } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import { StatemqError } from '../errors.ts'
-import type { AddressOptions, ListenerOptions } from '../options.ts'
+import type { AddressOptions, ListenerOptions, TlsOptions } from '../options.ts'
 import type { Handshake } from './handshake.ts'
 import { createProxyTrust } from './proxy-trust.ts'
-import { SocketServer } from './socket-server.ts'
-import { createTlsUpgrade } from './tls.ts'
+import { SocketServer, type SocketServerOptions } from './socket-server.ts'
+import { TlsUpgrade } from './tls.ts'
 import type { ListenContext, Listener } from './types.ts'
 import { openUnixListener } from './unix.ts'
 import { attachWebSocketListener } from './websocket-attached.ts'
@@ -47,20 +47,24 @@ export async function openListener(options: ListenerOptions, context: ListenCont
       return SocketServer.open(common, context)
     case 'tls':
       return SocketServer.open(
-        {
-          ...common,
-          upgrade: createTlsUpgrade(options, (socket, handshake) => acceptStream(socket, handshake, context)),
-        },
+        overTls(common, options, context, (socket, handshake) => acceptStream(socket, handshake, context)),
         context,
       )
     case 'ws':
       return SocketServer.open({ ...common, upgrade: createWebSocketUpgrade(options, context) }, context)
     case 'wss':
-      return SocketServer.open(
-        { ...common, upgrade: createTlsUpgrade(options, createWebSocketUpgrade(options, context)) },
-        context,
-      )
+      return SocketServer.open(overTls(common, options, context, createWebSocketUpgrade(options, context)), context)
   }
+}
+
+function overTls(
+  common: SocketServerOptions,
+  options: TlsOptions,
+  { clock }: ListenContext,
+  secured: (socket: Duplex, handshake: Handshake) => void,
+): SocketServerOptions {
+  const tls = new TlsUpgrade(options, clock, secured)
+  return { ...common, upgrade: tls.upgrade, setSecureContext: (changed) => tls.setSecureContext(changed) }
 }
 
 function acceptStream(socket: Duplex, handshake: Handshake, context: ListenContext): void {

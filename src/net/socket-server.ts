@@ -3,11 +3,12 @@ import type { AddressInfo, ListenOptions, Server, Socket } from 'node:net'
 
 import { StatemqError } from '../errors.ts'
 import type { ConnectionInfo, Transport } from '../messages.ts'
+import type { TlsOptions } from '../options.ts'
 import { Handshake, ignoreError } from './handshake.ts'
 import type { ProxyTrust } from './proxy-trust.ts'
 import { readProxyHeader } from './proxy-reader.ts'
 import { describeSocket } from './stream-info.ts'
-import type { ListenContext, Listener } from './types.ts'
+import { withoutTls, type ListenContext, type Listener } from './types.ts'
 
 /** Dead peers that send no MQTT keepalive are noticed by the system's probes after this idle time. */
 const tcpKeepAliveDelayMs = 60_000
@@ -24,6 +25,7 @@ export interface SocketServerOptions {
   readonly proxyTrust?: ProxyTrust | undefined
   /** Runs whenever the server has begun to listen, before it can accept. */
   readonly prepare?: () => void
+  readonly setSecureContext?: (options: TlsOptions) => void
   /** TLS or the WebSocket upgrade; it calls `accept` in the end. Without it sockets are accepted as they are. */
   readonly upgrade?: (socket: Socket, handshake: Handshake) => void
 }
@@ -102,6 +104,12 @@ export class SocketServer implements Listener {
 
   get connections(): number {
     return this.#connections
+  }
+
+  setSecureContext(options: TlsOptions): void {
+    const { setSecureContext = withoutTls } = this.#options
+    setSecureContext(options)
+    this.#context.logger.info({ listener: this.#name }, 'the TLS context was replaced')
   }
 
   async close(): Promise<void> {

@@ -1,11 +1,12 @@
-import { constants, X509Certificate } from 'node:crypto'
+import { constants, type X509Certificate } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import type { Socket } from 'node:net'
 import { createSecureContext, createServer } from 'node:tls'
-import type { SecureContext, SecureContextOptions, TLSSocket } from 'node:tls'
+import type { SecureContext, SecureContextOptions, Server, TLSSocket } from 'node:tls'
 
 import { StatemqError } from '../errors.ts'
-import type { TlsOptions } from '../options.ts'
+import type { Clock, TlsOptions } from '../options.ts'
+import { isCurrent, readAuthorities } from './authorities.ts'
 import { ignoreError } from './handshake.ts'
 import type { Handshake } from './handshake.ts'
 import { tlsFacts } from './stream-info.ts'
@@ -24,6 +25,7 @@ function contextOptions(options: TlsOptions, pair: Pick<TlsOptions, 'key' | 'cer
     key: pair.key,
     cert: pair.cert,
     ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...(options.crl === undefined ? {} : { crl: [options.crl].flat() }),
     minVersion: options.minVersion ?? 'TLSv1.2',
     // Renegotiation costs the server more than the client, and it could change the certificate that was decided on.
     secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
@@ -64,15 +66,13 @@ function rawSocketOf(socket: TLSSocket): object {
   return typeof parent === 'object' && parent !== null ? parent : socket
 }
 
-function createTlsServer(options: TlsOptions): ReturnType<typeof createServer> {
-  const rules = clientCertificateRules(options)
+function createTlsServer(options: TlsOptions): Server {
   try {
-    // Node skips what is not a certificate in `ca`, and then trusts nobody without saying so.
-    if (options.ca !== undefined) void new X509Certificate(options.ca)
     const contexts = serverNameContexts(options)
+    // Every server has ticket keys of its own, made by OpenSSL: what another one has given is resumed by none.
     return createServer({
       ...contextOptions(options, options),
-      ...rules,
+      ...clientCertificateRules(options),
       handshakeTimeout: noHandshakeTimeoutMs,
       // No context: the listener's own certificate.
       SNICallback: (serverName, callback) => callback(null, findContext(contexts, serverName)),
@@ -82,37 +82,83 @@ function createTlsServer(options: TlsOptions): ReturnType<typeof createServer> {
   }
 }
 
-/** Makes TLS sockets of raw ones. Throws SMQ_TLS_INVALID or SMQ_OPTION_INVALID. */
-export function createTlsUpgrade(
-  options: TlsOptions,
-  secured: (socket: Duplex, handshake: Handshake) => void,
-): (socket: Socket, handshake: Handshake) => void {
-  // This server never listens; it is what Node runs a handshake by.
-  const server = createTlsServer(options)
-  const handshakes = new WeakMap<object, Handshake>()
-  server.on('secureConnection', (socket) => {
-    socket.on('error', ignoreError)
-    const handshake = handshakes.get(rawSocketOf(socket))
-    if (handshake === undefined) {
+/** Runs the handshakes of one listener. */
+export class TlsUpgrade {
+  readonly #secured: (socket: Duplex, handshake: Handshake) => void
+  readonly #clock: Pick<Clock, 'nowMs'>
+  readonly #handshakes = new WeakMap<object, Handshake>()
+  #server: Server
+
+  /** Throws SMQ_TLS_INVALID or SMQ_OPTION_INVALID. */
+  constructor(
+    options: TlsOptions,
+    clock: Pick<Clock, 'nowMs'>,
+    secured: (socket: Duplex, handshake: Handshake) => void,
+  ) {
+    this.#secured = secured
+    this.#clock = clock
+    this.#server = this.#serve(options)
+  }
+
+  /**
+   * What holds for handshakes from now on. TLS sessions that began before are not resumed any more, so
+   * that every certificate is verified anew (threat 74). Throws as the constructor does, and has then
+   * changed nothing.
+   */
+  setSecureContext(options: TlsOptions): void {
+    this.#server = this.#serve(options)
+  }
+
+  /** Makes a TLS socket of a raw one. */
+  readonly upgrade = (socket: Socket, handshake: Handshake): void => {
+    this.#handshakes.set(socket, handshake)
+    // The server never listens; it is what Node runs a handshake by.
+    this.#server.emit('connection', socket)
+  }
+
+  #serve(options: TlsOptions): Server {
+    const authorities = readAuthorities(options.ca)
+    const { rejectUnauthorized } = clientCertificateRules(options)
+    const server = createTlsServer(options)
+    server.on('secureConnection', (socket) => {
+      socket.on('error', ignoreError)
+      const handshake = this.#handshakes.get(rawSocketOf(socket))
+      if (handshake === undefined) {
+        socket.destroy()
+        return
+      }
+      const tls = tlsFacts(socket)
+      const hasEnded = tls.resumed && tls.authorized && this.#hasEnded(socket, authorities)
+      if (hasEnded && rejectUnauthorized) {
+        // Not `refuse`: OpenSSL is still at work below, and does not outlive its raw socket.
+        handshake.report('client certificate refused: CERT_HAS_EXPIRED')
+        socket.destroy()
+        return
+      }
+      handshake.info = { ...handshake.info, tls: hasEnded ? { ...tls, authorized: false } : tls }
+      this.#secured(socket, handshake)
+    })
+    server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      socket.on('error', ignoreError)
+      // Node cuts a client with a refused certificate as if it had hung up; the reason is at the socket.
+      const refusal: unknown = socket.authorizationError
+      const reason =
+        typeof refusal === 'string' && refusal !== ''
+          ? `client certificate refused: ${refusal}`
+          : `TLS handshake failed: ${error.code ?? error.message}`
+      this.#handshakes.get(rawSocketOf(socket))?.refuse(reason)
       socket.destroy()
-      return
-    }
-    handshake.info = { ...handshake.info, tls: tlsFacts(socket) }
-    secured(socket, handshake)
-  })
-  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-    socket.on('error', ignoreError)
-    // Node cuts a client with a refused certificate as if it had hung up; the reason is at the socket.
-    const refusal: unknown = socket.authorizationError
-    const reason =
-      typeof refusal === 'string' && refusal !== ''
-        ? `client certificate refused: ${refusal}`
-        : `TLS handshake failed: ${error.code ?? error.message}`
-    handshakes.get(rawSocketOf(socket))?.refuse(reason)
-    socket.destroy()
-  })
-  return (socket, handshake) => {
-    handshakes.set(socket, handshake)
-    server.emit('connection', socket)
+    })
+    return server
+  }
+
+  /**
+   * Semantics 7.18: whoever resumes a session presents no certificate, and OpenSSL repeats what it
+   * found at the beginning. The authorities are still the same, or the session would not be resumed;
+   * time is not.
+   */
+  #hasEnded(socket: TLSSocket, authorities: readonly X509Certificate[]): boolean {
+    const certificate = socket.getPeerX509Certificate()
+    return certificate === undefined || !isCurrent(certificate, authorities, this.#clock.nowMs())
   }
 }

@@ -1,7 +1,8 @@
 import type { Duplex } from 'node:stream'
 
+import { StatemqError } from '../errors.ts'
 import type { ConnectionInfo, Transport } from '../messages.ts'
-import type { Clock, Limits, Logger } from '../options.ts'
+import type { Clock, Limits, Logger, TlsOptions } from '../options.ts'
 
 /** An open listener. */
 export interface Listener {
@@ -11,6 +12,13 @@ export interface Listener {
   readonly address: { readonly host: string; readonly port: number } | { readonly path: string }
   /** Connections that are open now, those in a handshake included. */
   readonly connections: number
+  /**
+   * Other keys, certificates and authorities for handshakes from now on. Who is connected stays; TLS
+   * sessions that began before are not resumed any more. With the options unchanged it is a change of
+   * ticket keys. Throws SMQ_TLS_INVALID, or SMQ_OPTION_INVALID, also where the listener has no TLS of
+   * its own, and has then changed nothing.
+   */
+  setSecureContext(options: TlsOptions): void
   /** Stops accepting and drops unfinished handshakes; accepted streams live on. May be called twice. */
   close(): Promise<void>
 }
@@ -27,4 +35,9 @@ export interface ListenContext {
   accept(stream: Duplex, info: ConnectionInfo): void
   /** A connection ended before it became a stream: a timeout, a TLS error, a bad PROXY header or upgrade. */
   refused(info: ConnectionInfo, reason: string): void
+}
+
+/** `setSecureContext` of a listener without TLS. */
+export function withoutTls(): never {
+  throw new StatemqError('SMQ_OPTION_INVALID', 'the listener has no TLS of its own')
 }

@@ -5,7 +5,7 @@ import { TLSSocket } from 'node:tls'
 import type { WsListenerOptions } from '../options.ts'
 import { Handshake } from './handshake.ts'
 import { describeStream } from './stream-info.ts'
-import type { ListenContext, Listener } from './types.ts'
+import { withoutTls, type ListenContext, type Listener } from './types.ts'
 import { WebSocketGate } from './websocket.ts'
 
 /** The listeners that serve one HTTP server, so that they can tell a path that nobody takes. */
@@ -15,6 +15,7 @@ const gatesByServer = new WeakMap<HttpServer, Set<WebSocketGate>>()
 class AttachedWebSocketListener implements Listener {
   readonly name: string
   readonly transport = 'ws'
+  readonly setSecureContext = withoutTls
   readonly #server: HttpServer
   readonly #context: ListenContext
   readonly #gate: WebSocketGate

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { X509Certificate } from 'node:crypto'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,6 +15,8 @@ export interface CertificateRequest {
   readonly subject: string
   /** Subject alternative names, for example `DNS:localhost,IP:127.0.0.1`. */
   readonly subjectAltName?: string
+  /** How long it is valid. Default 30. */
+  readonly days?: number
 }
 
 /** An authority that lives as long as the test process, and whose keys are worth nothing. */
@@ -24,7 +27,7 @@ export class TestAuthority {
   /** The authority's own certificate, PEM. */
   readonly cert: string
 
-  constructor(commonName = 'statemq test authority') {
+  constructor(commonName = 'statemq test authority', days = 30) {
     this.#directory = mkdtempSync(join(tmpdir(), 'statemq-ca-'))
     process.once('exit', () => rmSync(this.#directory, { recursive: true, force: true }))
     this.#openssl([
@@ -35,7 +38,7 @@ export class TestAuthority {
       '-out',
       'ca.crt',
       '-days',
-      '30',
+      String(days),
       '-subj',
       `/CN=${commonName}`,
       ...newKey,
@@ -65,11 +68,41 @@ export class TestAuthority {
       '-utf8',
       ...newKey,
     ])
-    const issuer = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-set_serial', String(this.#serial), '-days', '30']
+    const issuer = [
+      '-CA',
+      'ca.crt',
+      '-CAkey',
+      'ca.key',
+      '-set_serial',
+      String(this.#serial),
+      '-days',
+      String(request.days ?? 30),
+    ]
     this.#openssl(['x509', '-req', '-in', `${name}.csr`, '-extfile', `${name}.ext`, '-out', `${name}.crt`, ...issuer])
     const pair = { key: this.#read(`${name}.key`), cert: this.#read(`${name}.crt`) }
     this.#cache.set(id, pair)
     return pair
+  }
+
+  /** The authority's certificate with its key, and another time to live, PEM. */
+  renewed(commonName: string, days: number): string {
+    const subject = ['-days', String(days), '-subj', `/CN=${commonName}`]
+    this.#openssl(['req', '-x509', '-key', 'ca.key', '-out', 'renewed.crt', ...subject])
+    return this.#read('renewed.crt')
+  }
+
+  /** A list that revokes these certificates of this authority, PEM. */
+  revocationList(...revoked: readonly KeyPair[]): string {
+    const stamp = (time: Date | string): string => `${new Date(time).toISOString().replace(/\D/g, '').slice(2, 14)}Z`
+    const lines = revoked.map(({ cert }) => {
+      const { validTo, serialNumber } = new X509Certificate(cert)
+      return `R\t${stamp(validTo)}\t${stamp(new Date())}\t${serialNumber}\tunknown\t/CN=revoked\n`
+    })
+    writeFileSync(join(this.#directory, 'index.txt'), lines.join(''))
+    const config = '[ca]\ndefault_ca=this\n[this]\ndatabase=index.txt\ndefault_md=sha256\ndefault_crl_days=30\n'
+    writeFileSync(join(this.#directory, 'ca.conf'), config)
+    this.#openssl(['ca', '-gencrl', '-config', 'ca.conf', '-cert', 'ca.crt', '-keyfile', 'ca.key', '-out', 'ca.crl'])
+    return this.#read('ca.crl')
   }
 
   #openssl(args: readonly string[]): void {

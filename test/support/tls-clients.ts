@@ -29,6 +29,8 @@ export async function connectTls(port: number, options: ConnectionOptions = {}):
   await once(socket, 'secureConnect')
   const mqtt = new RawClient(socket)
   const session = async (): Promise<Buffer> => {
+    // A session that was resumed is good for another time: OpenSSL gives no new one.
+    if (socket.isSessionReused()) return options.session!
     if (sessions.length === 0) await once(socket, 'session')
     return sessions.at(-1)!
   }
