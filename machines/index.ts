@@ -13,6 +13,7 @@ export {
   type SessionInput,
   type SessionMachine,
   type SessionOutput,
+  type Takeover,
   type WillSummary,
 } from './session.machine.ts'
 export {

@@ -1,30 +1,41 @@
-import { Code, sessionSetup } from './session.setup.ts'
+import { Code, NO_ATTRIBUTES, sessionSetup } from './session.setup.ts'
 import {
   admissionKept,
+  armedUntil,
   breach,
+  changedOffline,
+  changedOnline,
   connectionFailed,
   denied,
   disconnected,
   disconnectedAsTold,
   disconnectedForFailure,
   dropped,
+  disconnectedForReauthentication,
   ended,
   endedAsTold,
   endedOnline,
+  failureEmitted,
   farewellOf,
+  graceOver,
   grantKept,
+  grantOver,
   lostBeforeOnline,
   only,
   reauthenticationFailed,
+  refusedFor,
   resumption,
+  revokedOffline,
+  revokedOnline,
   takeover,
   unanswered,
   undecided,
   whenChallenged,
   whenDenied,
+  whenIncumbentChanged,
+  whenTakeoverAllowed,
+  whenUnclaimed,
 } from './session.transitions.ts'
-
-import type { SessionContext } from './session.types.ts'
 
 export type {
   AdmissionOutcome,
@@ -40,10 +51,9 @@ export type {
   SessionInput,
   SessionOutput,
   Standing,
+  Takeover,
   WillSummary,
 } from './session.types.ts'
-
-const NO_ATTRIBUTES: SessionContext['sessionAttributes'] = Object.freeze(Object.create(null))
 
 /**
  * The life of a session, and the chart that a person sees. A connection starts an actor in
@@ -84,6 +94,7 @@ export const sessionMachine = sessionSetup.createMachine({
         'packet.*': { target: 'expired', actions: ['closeConnection', ended('protocol-error', Code.ProtocolError)] },
         'deadline.connect': { target: 'expired', actions: ['closeConnection', ended('connect-timeout')] },
         'session.disconnect': { target: 'expired', actions: ['closeConnection', endedAsTold('server-disconnect')] },
+        'session.revoke': { target: 'expired', actions: ['closeConnection', ended('revoked')] },
         'broker.drain': { target: 'expired', actions: ['closeConnection', ended('shutdown')] },
       },
     },
@@ -116,23 +127,26 @@ export const sessionMachine = sessionSetup.createMachine({
             input: ({ context }) => ({ sessionId: context.sessionId, grant: context.grant! }),
             onDone: [
               denied,
-              {
-                guard: {
-                  type: 'incumbentChanged',
-                  params: ({ event }) => ({ incumbent: only(event.output, 'admitted').incumbent }),
-                },
-                target: 'admission',
-                reenter: true,
-              },
-              {
-                guard: 'resumesIncumbent',
-                target: '#session.expired',
-                actions: [admissionKept, ended('handed-over'), 'handOver'],
-              },
-              { target: '#session.online', actions: [admissionKept, 'discardIncumbent', 'register'] },
+              { guard: whenIncumbentChanged, target: 'admission', reenter: true },
+              { guard: whenUnclaimed, target: 'claiming', actions: admissionKept },
+              { guard: whenTakeoverAllowed, target: 'claiming', actions: admissionKept },
+              // The same answer whoever lives there, online or not (threat 82).
+              refusedFor('not authorized'),
             ],
             onError: undecided('admission failed'),
           },
+        },
+        /** Left at once: the client identifier is the newcomer's, and so is the session under it if it wants that. */
+        claiming: {
+          always: [
+            {
+              guard: 'takesOverTooOften',
+              ...refusedFor('too many takeovers', 'refused', Code.ConnectionRateExceeded),
+            },
+            { guard: 'exceedsQuota', ...refusedFor('too many sessions', 'refused', Code.QuotaExceeded) },
+            { guard: 'resumesIncumbent', target: '#session.expired', actions: [ended('handed-over'), 'handOver'] },
+            { target: '#session.online', actions: ['discardIncumbent', 'register'] },
+          ],
         },
       },
       on: unanswered,
@@ -153,15 +167,43 @@ export const sessionMachine = sessionSetup.createMachine({
     online: {
       type: 'parallel',
       entry: ['cancelDeadlines', 'sendConnack', 'openPackets', 'armWill', 'emitOnline'],
-      exit: ['closePackets', 'cancelAuthenticationDeadline'],
+      exit: ['closePackets', 'forgetConnectionAttributes'],
       states: {
+        /** Whether the grant stands. A region of its own: its time passes during a re-authentication too. */
         authority: {
           initial: 'valid',
           states: {
+            /** Its deadlines, where it has any, are armed with the connection. */
             valid: {
               on: {
+                'deadline.expiring': 'expiring',
+                'deadline.grant': grantOver,
+              },
+            },
+            expiring: {
+              entry: ['emitExpiring', armedUntil('end')],
+              on: { 'deadline.grant': grantOver },
+            },
+            /** It has ended, and its rights go on for `limits.grantGraceMs`. */
+            grace: {
+              entry: armedUntil('grace'),
+              on: { 'deadline.grant': graceOver },
+            },
+            /** Connected without any right, where `grantExpiry` is `stay-without-rights`. */
+            lapsed: {},
+          },
+          on: {
+            'grant.renewed': { guard: 'hasStanding', target: '.valid', actions: armedUntil('warning') },
+          },
+        },
+        /** MQTT 5 section 4.12.1. Everything else keeps flowing under the grant there is. */
+        reauthentication: {
+          initial: 'idle',
+          states: {
+            idle: {
+              on: {
                 'packet.auth': [
-                  { guard: 'opensReauthentication', target: 'reauthenticating' },
+                  { guard: 'opensReauthentication', target: 'underway' },
                   {
                     guard: 'changesMethod',
                     actions: connectionFailed(Code.BadAuthenticationMethod, 'another authentication method'),
@@ -170,15 +212,18 @@ export const sessionMachine = sessionSetup.createMachine({
                 ],
               },
             },
-            /** Everything else keeps flowing under the grant it has (MQTT 5 section 4.12.1). */
-            reauthenticating: {
+            underway: {
               initial: 'deciding',
               entry: 'armAuthenticationDeadline',
-              exit: 'cancelAuthenticationDeadline',
+              exit: 'endReauthentication',
               on: {
                 'deadline.authentication': {
                   actions: reauthenticationFailed(Code.NotAuthorized, 're-authentication took too long'),
                 },
+                'reauthentication.failed': [
+                  { guard: 'staysAfterFailure', target: 'idle', actions: failureEmitted },
+                  { actions: [failureEmitted, disconnectedForReauthentication] },
+                ],
               },
               states: {
                 deciding: {
@@ -195,8 +240,16 @@ export const sessionMachine = sessionSetup.createMachine({
                         },
                       },
                       {
-                        target: '#session.online.authority.valid',
-                        actions: [grantKept, 'sendAuthenticated', 'emitReauthenticated'],
+                        target: '#session.online.reauthentication.idle',
+                        // Semantics 7.6: all of it in one step, so nobody sees one grant with the deadline of another.
+                        actions: [
+                          grantKept,
+                          'announceRenewal',
+                          'sendAuthenticated',
+                          'emitReauthenticated',
+                          'renewWill',
+                          'reauthorise',
+                        ],
                       },
                     ],
                     onError: { actions: reauthenticationFailed(Code.NotAuthorized, 're-authentication failed') },
@@ -294,6 +347,12 @@ export const sessionMachine = sessionSetup.createMachine({
             ended('replaced', Code.SessionTakenOver),
           ],
         },
+        'session.revoke': revokedOnline,
+        ...changedOnline,
+        'deadline.connection': dropped(
+          [disconnected(Code.MaximumConnectTime, 'the connection has lasted as long as it may')],
+          ended('server-disconnect', Code.MaximumConnectTime),
+        ),
         'session.expire': endedOnline('administrative', Code.AdministrativeAction, 'session ended by the operator'),
         'broker.drain': endedOnline('shutdown', Code.ServerShuttingDown, 'shutting down'),
         // `will.settled` is ignored here: it speaks of the will of an earlier connection.
@@ -308,6 +367,8 @@ export const sessionMachine = sessionSetup.createMachine({
         'session.takeover': resumption,
         'session.discard': { target: 'expired', actions: ended('replaced') },
         'deadline.session': { target: 'expired', actions: ended('session-expired') },
+        'session.revoke': revokedOffline,
+        ...changedOffline,
         'session.expire': { target: 'expired', actions: ended('administrative') },
         'broker.drain': { target: 'expired', actions: ended('shutdown') },
         'will.settled': { actions: 'forgetWill' },

@@ -7,6 +7,7 @@ import type {
   SessionEnd,
   SessionEvent,
   SessionOutput,
+  Standing,
 } from './session.types.ts'
 
 type FailureCode = Farewell['reasonCode']
@@ -49,17 +50,34 @@ export const connectionFailed = (reasonCode: FailureCode, reason: string) =>
   ({ type: 'failConnection', params: { reasonCode, reason } }) as const
 export const reauthenticationFailed = (reasonCode: FailureCode, reason: string) =>
   ({ type: 'failReauthentication', params: { reasonCode, reason } }) as const
+export const failureEmitted = {
+  type: 'emitReauthenticationFailed',
+  params: ({ event }: { event: Farewell }) => ({ reasonCode: event.reasonCode, reason: event.reason }),
+} as const
+export const disconnectedForReauthentication = {
+  type: 'disconnectForReauthentication',
+  params: ({ event }: { event: Farewell }) => farewellOf(event),
+} as const
 export const grantKept = {
   type: 'keepGrant',
-  params: ({ event }: Answered<AuthenticationOutcome>): { grant: Grant } => ({
-    grant: only(event.output, 'allowed').grant,
-  }),
+  params: ({ event }: Answered<AuthenticationOutcome>): { grant: Grant; keepsProperties: boolean | undefined } => {
+    const { grant, keepsProperties } = only(event.output, 'allowed')
+    return { grant, keepsProperties }
+  },
 } as const
+const standing = (now: Standing) => ({ type: 'keepStanding', params: { standing: now } }) as const
+const revokedFor = {
+  type: 'emitRevoked',
+  params: ({ event }: { event: { readonly reason: string } }) => ({ reason: event.reason }),
+} as const
+export const armedUntil = (until: 'warning' | 'end' | 'grace') =>
+  ({ type: 'armGrantDeadline', params: { until } }) as const
 export const admissionKept = {
   type: 'keepAdmission',
-  params: ({ event }: Answered<AdmissionOutcome>) => ({
-    sessionExpiryIntervalSeconds: only(event.output, 'admitted').sessionExpiryIntervalSeconds,
-  }),
+  params: ({ event }: Answered<AdmissionOutcome>) => {
+    const { sessionExpiryIntervalSeconds, connect } = only(event.output, 'admitted')
+    return { sessionExpiryIntervalSeconds, connect }
+  },
 } as const
 
 // Guards with their parameters.
@@ -70,6 +88,23 @@ export const whenChallenged = {
 export const whenDenied = {
   type: 'isDenied',
   params: ({ event }: Answered<Outcome>) => ({ outcome: event.output }),
+} as const
+
+export const whenIncumbentChanged = {
+  type: 'incumbentChanged',
+  params: ({ event }: Answered<AdmissionOutcome>) => {
+    const { incumbent, takeover } = only(event.output, 'admitted')
+    return { incumbent, previousState: takeover?.previousState }
+  },
+} as const
+export const whenTakeoverAllowed = {
+  type: 'mayTakeOver',
+  // Asked behind `isUnclaimed`, so there is one.
+  params: ({ event }: Answered<AdmissionOutcome>) => only(event.output, 'admitted').takeover!,
+} as const
+export const whenUnclaimed = {
+  type: 'isUnclaimed',
+  params: ({ event }: Answered<AdmissionOutcome>) => ({ takeover: only(event.output, 'admitted').takeover }),
 } as const
 
 // Transitions that several states share. Their targets are top-level states.
@@ -95,13 +130,15 @@ export const denied = {
 } as const
 
 /** A decision that fails is a refusal (semantics 7.11), whatever the hook threw. */
-export const undecided = (reason: string) =>
+export const undecided = (reason: string) => refusedFor(reason)
+
+export const refusedFor = (reason: string, end: SessionEnd = 'refused', reasonCode: FailureCode = Code.NotAuthorized) =>
   ({
     target: '#session.expired',
     actions: [
-      refused(Code.NotAuthorized, reason),
-      { type: 'emitRefused', params: { reasonCode: Code.NotAuthorized, reason } },
-      ended('refused', Code.NotAuthorized),
+      refused(reasonCode, reason),
+      { type: 'emitRefused', params: { reasonCode, reason } },
+      ended(end, reasonCode),
     ],
   }) as const
 
@@ -140,6 +177,8 @@ export const unanswered = {
       endedAsTold('server-disconnect'),
     ],
   },
+  // Whatever is being decided: nobody comes in with what was taken away.
+  'session.revoke': refusedFor('revoked', 'revoked'),
   'broker.drain': {
     target: '#session.expired',
     actions: [refused(Code.ServerUnavailable, 'shutting down'), ended('shutdown')],
@@ -147,7 +186,7 @@ export const unanswered = {
 } as const
 
 /** A connection ends; MQTT-3.1.2-23, MQTT-4.1.0-2: the session does only where nothing was granted beyond. */
-export const dropped = <F extends object, E extends object>(farewell: readonly F[], end: E) =>
+export const dropped = <F extends object | string, E extends object>(farewell: readonly F[], end: E) =>
   [
     { guard: 'outlivesConnection', target: '#session.offline', actions: [...farewell, 'releaseWill'] },
     { target: '#session.expired', actions: [...farewell, end] },
@@ -167,11 +206,67 @@ export const takeover = {
     'emitTakenOver',
     'keepHandover',
     'adoptConnection',
+    'reauthorise',
   ],
 } as const
 
 /** MQTT-3.1.3-9: back before the will was due. */
 export const resumption = {
   target: '#session.online',
-  actions: ['cancelWill', 'keepHandover', 'adoptConnection'],
+  actions: ['cancelWill', 'keepHandover', 'adoptConnection', 'reauthorise'],
+} as const
+
+// The end of a grant, and what the server does to it.
+
+const expiry = [standing('expired'), 'emitExpired'] as const
+
+/** After the grace; `lapsed` keeps the connection, which may do nothing until it authenticates again. */
+export const graceOver = [
+  { guard: 'staysWithoutRights', target: '#session.online.authority.lapsed', actions: [...expiry, 'reauthorise'] },
+  ...dropped(
+    [...expiry, disconnected(Code.NotAuthorized, 'the grant has ended')],
+    ended('grant-expired', Code.NotAuthorized),
+  ),
+] as const
+
+export const grantOver = [{ guard: 'hasGrace', target: '#session.online.authority.grace' }, ...graceOver] as const
+
+/** Rights, messages and will go; what was subscribed stays, for the day that its principal is trusted again. */
+const revocation = [standing('revoked'), revokedFor, 'withholdWill', 'giveUpMessages', 'reauthorise'] as const
+
+export const revokedOffline = { actions: revocation } as const
+
+/** The operator's reason is for the operator; the client learns that it is not authorised any more. */
+export const revokedOnline = [
+  {
+    guard: 'outlivesConnection',
+    target: '#session.offline',
+    actions: [disconnected(Code.NotAuthorized, 'revoked'), ...revocation],
+  },
+  {
+    target: '#session.expired',
+    actions: [disconnected(Code.NotAuthorized, 'revoked'), ...revocation, ended('revoked', Code.NotAuthorized)],
+  },
+] as const
+
+const attributesChanged = ['emitAttributesChanged', 'keepAttributes'] as const
+
+/** What the server changes of a session, with or without a connection. What changes nothing is ignored. */
+const changedByServer = {
+  'roles.change': { guard: 'changesRoles', actions: ['emitRolesChanged', 'keepRoles', 'renewWill', 'reauthorise'] },
+  // Permissions may name properties.
+  'properties.change': {
+    guard: 'changesProperties',
+    actions: ['emitPropertiesChanged', 'keepProperties', 'renewWill', 'reauthorise'],
+  },
+} as const
+
+export const changedOnline = {
+  ...changedByServer,
+  'attributes.change': { guard: 'changesAttributes', actions: attributesChanged },
+} as const
+
+export const changedOffline = {
+  ...changedByServer,
+  'attributes.change': { guard: 'changesSessionAttributes', actions: attributesChanged },
 } as const

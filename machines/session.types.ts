@@ -1,5 +1,6 @@
 import type { ConnectRequest, Grant } from '../src/hooks.ts'
 import type { ConnectionInfo, ProtocolVersion, QoS } from '../src/messages.ts'
+import type { TakeoverPolicy } from '../src/options.ts'
 import type {
   Attributes,
   AttributeScope,
@@ -39,6 +40,10 @@ export type SessionEnd =
   | 'session-expired'
   /** `expire()` was called. */
   | 'administrative'
+  /** The grant ended and nothing was left of its grace. */
+  | 'grant-expired'
+  /** The server took the grant away. */
+  | 'revoked'
   | 'shutdown'
 
 export interface SessionInput {
@@ -56,9 +61,9 @@ export interface SessionOutput {
 
 /** What has become of the grant. */
 export type Standing =
-  /** It holds; during `limits.grantGraceMs` after its end too. */
+  /** It holds; during `limits.grantGraceMs` after its end too. The end of one whose session is offline is not watched. */
   | 'valid'
-  /** It ended while its client was online and may stay without any right. */
+  /** It ended, grace included, while its client was online. */
   | 'expired'
   /** The server took it away. It gives no right, and its will is never sent. */
   | 'revoked'
@@ -103,9 +108,26 @@ export interface Denial extends Farewell {
 
 /** What the `authenticate` actor finds out. Data of a challenge stays with the host. */
 export type AuthenticationOutcome =
-  | { readonly type: 'allowed'; readonly grant: Grant }
+  | {
+      readonly type: 'allowed'
+      readonly grant: Grant
+      /** Those that the session has at the moment of the change stay, with their sources (semantics 7.14). */
+      readonly keepsProperties?: boolean
+    }
   | Denial
   | { readonly type: 'challenged' }
+
+/** A newcomer and the session that lives under its client identifier. */
+export interface Takeover {
+  /** Undefined: anonymous. */
+  readonly previousPrincipal: string | undefined
+  readonly nextPrincipal: string | undefined
+  readonly previousState: 'online' | 'offline'
+  /** The option of the listener that the newcomer came through. */
+  readonly policy: TakeoverPolicy
+  /** `onTakeover` has allowed it, whoever owns the session. */
+  readonly isAllowedByHook: boolean
+}
 
 /** What the `admit` actor finds out: `incumbent` is the session that it was decided against. */
 export type AdmissionOutcome =
@@ -113,6 +135,10 @@ export type AdmissionOutcome =
       readonly type: 'admitted'
       readonly incumbent: string | undefined
       readonly sessionExpiryIntervalSeconds: number
+      /** What the client asked for, under the client identifier that it gets. Default: as it was. */
+      readonly connect?: ConnectRequest
+      /** Where there is an incumbent. Default: nobody has to be asked. */
+      readonly takeover?: Takeover
     }
   | Denial
 
@@ -154,10 +180,16 @@ export type SessionEvent =
   | { readonly type: 'session.discard' }
   | ({ readonly type: 'session.disconnect' } & Farewell)
   | { readonly type: 'session.expire' }
-  /** The grant is about to end, has ended, and its grace is over. */
+  /** The grant is about to end. */
   | { readonly type: 'deadline.expiring' }
+  /** It has ended; in its grace: that is over too. */
   | { readonly type: 'deadline.grant' }
+  /** The connection has lasted as long as it may. */
   | { readonly type: 'deadline.connection' }
+  /** Raised by the chart itself: a re-authentication has succeeded, its grant is in the context. */
+  | { readonly type: 'grant.renewed' }
+  /** Raised by the chart itself. */
+  | ({ readonly type: 'reauthentication.failed' } & Farewell)
   /** The server takes the grant away. */
   | { readonly type: 'session.revoke'; readonly reason: string }
   | { readonly type: 'roles.change'; readonly roles: readonly string[] }

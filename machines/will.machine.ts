@@ -23,6 +23,8 @@ export type WillEvent =
   | { readonly type: 'will.due' }
   /** DISCONNECT 0x00, or a connection that continues the session in time. */
   | { readonly type: 'will.cancel' }
+  /** The grant behind it was taken away. */
+  | { readonly type: 'will.withhold'; readonly reason: string }
 
 /** An event that the current state has no use for: a will is released once, and `due` can't be called back. */
 export interface WillEmitted {
@@ -45,6 +47,14 @@ function provided(name: string): () => never {
     throw new Error(`willMachine: "${name}" must be provided`)
   }
 }
+
+const withheld = {
+  target: 'withheld',
+  actions: {
+    type: 'keepReason',
+    params: ({ event }: { event: { readonly reason: string } }) => ({ reason: event.reason }),
+  },
+} as const
 
 /**
  * The life of a last will (MQTT 5 section 3.1.2.5). It is an actor of its own and not a child of
@@ -93,6 +103,7 @@ export const willMachine = setup({
         ],
         'will.due': 'due',
         'will.cancel': 'cancelled',
+        'will.withhold': withheld,
       },
     },
     delayed: {
@@ -101,8 +112,10 @@ export const willMachine = setup({
       on: {
         'will.due': 'due',
         'will.cancel': 'cancelled',
+        'will.withhold': withheld,
       },
     },
+    // What is being published can't be called back by an event: `fire` looks once more before it publishes.
     due: {
       invoke: {
         src: 'fire',

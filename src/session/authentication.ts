@@ -6,9 +6,10 @@ import { deny, isPromise, type Allow, type AuthenticationRequest, type ConnectRe
 import type { AuthPacket, ConnectPacket, WillPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { admitAtOnce } from './admission.ts'
-import { withTimeout } from './decide.ts'
+import { hookFailed, withTimeout } from './decide.ts'
 import { fixedPropertiesOf } from './fixed-properties.ts'
 import { makeGrant, proposedProperties } from './grants.ts'
+import { applyModifiers } from './modifiers.ts'
 import type { Session } from './session.ts'
 
 const ReAuthenticate = ReasonCode.ReAuthenticate
@@ -76,7 +77,8 @@ export function beginConnect(session: Session, packet: ConnectPacket): void {
   let { clientId } = packet
   if (clientId === '') {
     // MQTT-3.1.3-8 of 3.1.1: without an identifier there is no session to keep; 3.1 knows no empty one.
-    if (version === 3 || (version === 4 && !packet.cleanStart)) {
+    const getsOne = session.policy.clientIds?.fromPrincipal === true
+    if (!getsOne && (version === 3 || (version === 4 && !packet.cleanStart))) {
       return session.refusePacket(ReasonCode.ClientIdentifierNotValid, 'a client identifier is needed')
     }
     // MQTT-3.1.3-6, MQTT-3.2.2-16: ours cannot be guessed and is not in use.
@@ -141,6 +143,7 @@ export function onAuthPacket(session: Session, packet: AuthPacket): void {
 /** Asks the authenticators about the round at hand. */
 function decide(session: Session, exchange: Exchange, connect: ConnectRequest): Decision | Promise<Decision> {
   const { policy, core } = session
+  session.decidedAfter = core.registry.revocations
   const { maxAuthRounds, maxAuthBytes, decisionTimeoutMs } = policy.limits
   if (exchange.round > maxAuthRounds || exchange.bytes > maxAuthBytes) {
     return { verdict: deny(ReasonCode.NotAuthorized, 'the authentication exchange is too long'), authenticator: 'none' }
@@ -178,7 +181,7 @@ function decide(session: Session, exchange: Exchange, connect: ConnectRequest): 
 
 /** Semantics 7.11: a decision that fails is a refusal. */
 function failedDecision({ core, clientId }: Session, error: unknown): Decision {
-  core.events.emit({ type: 'hook.failed', hook: 'authenticate', clientId, error })
+  hookFailed(core.events, 'authenticate', clientId, error)
   return { verdict: deny(ReasonCode.NotAuthorized, 'authentication failed'), authenticator: 'none' }
 }
 
@@ -190,6 +193,8 @@ function failedDecision({ core, clientId }: Session, error: unknown): Decision {
 function decidedAtOnce(session: Session): AdmittedAtOnce | undefined {
   const decision = session.exchange?.decision
   if (decision === undefined || isPromise(decision) || decision.verdict.type !== 'allow') return undefined
+  // Limits of its own may refuse it yet.
+  if (decision.verdict.limits !== undefined || decision.verdict.connack !== undefined) return undefined
   const sessionExpiryIntervalSeconds = admitAtOnce(session)
   if (sessionExpiryIntervalSeconds === undefined) return undefined
   return { verdict: decision.verdict, authenticator: decision.authenticator, sessionExpiryIntervalSeconds }
@@ -214,10 +219,31 @@ export async function runAuthentication(session: Session): Promise<Authenticatio
     exchange.reply = verdict.authenticationData
     return { type: 'challenged' }
   }
-  if (verdict.type === 'allow') return { type: 'allowed', grant: conclude(session, verdict, authenticator) }
+  if (verdict.type === 'allow') return allowed(session, exchange, verdict, authenticator)
   endExchange(session)
   const { reasonCode, reason, serverReference } = verdict
   return { type: 'denied', reasonCode, reason, ...(serverReference === undefined ? {} : { serverReference }) }
+}
+
+function allowed(
+  session: Session,
+  { reauthentication }: Exchange,
+  verdict: Allow,
+  authenticator: string,
+): AuthenticationOutcome {
+  const { grant: present, policy } = session
+  const grant = conclude(session, verdict, authenticator)
+  if (!reauthentication) {
+    applyModifiers(session, verdict)
+    return { type: 'allowed', grant }
+  }
+  // A session belongs to its principal (semantics 7.4), whatever else its client can prove to be.
+  if (grant.principal !== present?.principal) {
+    session.authenticatedReply = undefined
+    return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason: 'another principal' }
+  }
+  const keepsProperties = verdict.properties === undefined && policy.reauthenticationProperties === 'keep'
+  return { type: 'allowed', grant, keepsProperties }
 }
 
 /** The exchange has succeeded: its secrets go, its grant stays. */
@@ -227,7 +253,7 @@ function conclude(session: Session, verdict: Allow, authenticator: string): Gran
   return makeGrant(session, verdict, authenticator, session.request?.authenticationMethod)
 }
 
-function endExchange(session: Session): void {
+export function endExchange(session: Session): void {
   session.exchange?.abort()
   session.exchange = undefined
 }

@@ -4,9 +4,14 @@ import { sessionMachine, type SessionContext, type SessionMachine } from '../../
 import { StatemqError } from '../errors.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { runAdmission } from './admission.ts'
-import { admitted, runAuthentication } from './authentication.ts'
+import { adopt } from './adoption.ts'
+import { admitted, endExchange, runAuthentication } from './authentication.ts'
+import { authorityActions } from './authority.ts'
 import { connack } from './connack.ts'
+import { armGrantDeadline, cancelConnectionDeadlines, scheduleConnectionDeadline } from './grant-deadlines.ts'
 import type { SessionCore } from './core.ts'
+import { dropSession } from './ending.ts'
+import { sessionGuards, type Acting } from './guards.ts'
 import { refuseConnect, sayGoodbye, type Farewell } from './farewell.ts'
 import { Inbound } from './inbound.ts'
 import { silenceTicks } from './keepalive.ts'
@@ -15,10 +20,6 @@ import type { Wills } from './wills.ts'
 
 const NEVER_EXPIRES = 0xffffffff
 const STATES = ['connecting', 'authenticating', 'enhanced-auth', 'online', 'offline', 'expired']
-
-interface Acting {
-  readonly context: SessionContext
-}
 
 /**
  * Puts the broker's implementations under a session machine. Those that an embedder provided with
@@ -68,14 +69,6 @@ function implementations(core: SessionCore, wills: Wills) {
         const atMs = clock.nowMs() + session.policy.limits.connectTimeoutMs
         session.deadline = deadlines.schedule(atMs, () => session.send({ type: 'deadline.connect' }))
       },
-      armAuthenticationDeadline: (acting: Acting) => {
-        const session = host(acting)
-        const atMs = clock.nowMs() + session.policy.limits.authTimeoutMs
-        session.authenticationDeadline = deadlines.schedule(atMs, () =>
-          session.send({ type: 'deadline.authentication' }),
-        )
-      },
-      cancelAuthenticationDeadline: (acting: Acting) => deadlines.cancel(host(acting).authenticationDeadline),
       startExpiry: assign(({ context }: Acting) => ({
         expiresAtMs:
           context.sessionExpiryIntervalSeconds === NEVER_EXPIRES
@@ -102,19 +95,12 @@ function implementations(core: SessionCore, wills: Wills) {
         session.isOffline = false
       },
       ...connectionActions(core, host),
-      ...sessionActions(core, host),
+      ...takeoverActions(core, host),
+      ...sessionActions(host),
       ...willActions(core, wills, host),
+      ...authorityActions(host),
     },
-    guards: {
-      incumbentChanged: ({ context }: Acting, { incumbent }: { incumbent: string | undefined }) =>
-        registry.sessions.get(registry.host(context.sessionId).clientId)?.id !== incumbent,
-      resumesIncumbent: ({ context }: Acting) => {
-        const incumbent = registry.sessions.get(registry.host(context.sessionId).clientId)
-        return incumbent !== undefined && incumbent.isPersistent && context.connect?.cleanStart === false
-      },
-      isAdmittedAtOnce: (acting: Acting) => host(acting).immediate !== undefined,
-      nothingToWake: (acting: Acting) => !host(acting).isWaking,
-    },
+    guards: sessionGuards(core, host),
   }
 }
 
@@ -128,7 +114,6 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       const session = host(acting)
       sendAuth(session, acting, 0x00, session.authenticatedReply)
       session.authenticatedReply = undefined
-      if (acting.context.grant) session.will?.renew(acting.context.grant)
     },
     refuse: (acting: Acting, farewell: Farewell) => refuseConnect(host(acting), farewell),
     disconnect: (acting: Acting, farewell: Farewell) => sayGoodbye(host(acting), farewell),
@@ -136,13 +121,15 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
     sendConnack: (acting: Acting) => {
       const session = host(acting)
       const connection = session.connection!
-      const packet = connack(session, acting.context, core)
+      const packet = connack(session, acting.context)
       const connect = session.connectPacket!
       const { limits } = session.policy
       connection.accept({
         outboundTopicAliases: Math.min(connect.topicAliasMaximum, limits.maxOutboundTopicAliases),
         inboundTopicAliases: session.isMqtt5 ? limits.topicAliasMaximum : 0,
         hasKeepAlive: session.keepAliveSeconds > 0,
+        maxPacketBytes: limits.maxPacketBytes,
+        maxTopicLevels: limits.maxTopicLevels,
       })
       if (connection.send(packet)) return
       // MQTT-3.1.2-24: what CONNACK says cannot be left unsaid; a client with no room for it can't be served.
@@ -163,6 +150,8 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
         connection.lastTick = core.keepalive.tick
         core.keepalive.watch(session)
       }
+      armGrantDeadline(session, acting.context.grant, 'warning')
+      scheduleConnectionDeadline(session)
       // What the client sent behind its CONNECT is read once the chart has settled.
       if (!connection.isReading) queueMicrotask(() => connection.resume('decision'))
     },
@@ -171,9 +160,10 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       session.isOpen = false
       session.isAwake = false
       session.isThrottled = false
-      session.exchange?.abort()
-      session.exchange = undefined
+      session.inbound?.close()
+      endExchange(session)
       core.keepalive.unwatch(session)
+      cancelConnectionDeadlines(session)
     },
   }
 }
@@ -188,7 +178,13 @@ function sendAuth(session: Session, acting: Acting, reasonCode: 0x00 | 0x18, dat
   })
 }
 
-function sessionActions(core: SessionCore, host: (acting: Acting) => Session) {
+/** Only somebody who is there is thrown out. */
+function countTakeover({ registry, clock }: SessionCore, { clientId, policy }: Session, incumbent: Session): void {
+  if (incumbent.state !== 'online') return
+  registry.countTakeover(clientId, clock.nowMs(), policy.limits.maxTakeoversPerTenSeconds)
+}
+
+function takeoverActions(core: SessionCore, host: (acting: Acting) => Session) {
   const { registry } = core
   return {
     register: (acting: Acting) => {
@@ -196,12 +192,16 @@ function sessionActions(core: SessionCore, host: (acting: Acting) => Session) {
       registry.sessions.set(session.clientId, session)
     },
     discardIncumbent: (acting: Acting) => {
-      registry.sessions.get(host(acting).clientId)?.send({ type: 'session.discard' })
+      const incumbent = registry.sessions.get(host(acting).clientId)
+      if (incumbent === undefined) return
+      countTakeover(core, host(acting), incumbent)
+      incumbent.send({ type: 'session.discard' })
     },
     handOver: (acting: Acting) => {
       const newcomer = host(acting)
       const incumbent = registry.sessions.get(newcomer.clientId)
       if (!incumbent) return
+      countTakeover(core, newcomer, incumbent)
       // Out of the newcomer's hands, since its end would end the connection.
       const moved = newcomer.releaseConnection()
       registry.handovers.set(incumbent.id, { newcomer, connection: moved })
@@ -215,8 +215,13 @@ function sessionActions(core: SessionCore, host: (acting: Acting) => Session) {
       const session = host(acting)
       const handover = registry.handovers.get(session.id)
       registry.handovers.delete(session.id)
-      if (handover) session.adopt(handover.newcomer, handover.connection)
+      if (handover) adopt(session, handover.newcomer, handover.connection)
     },
+  }
+}
+
+function sessionActions(host: (acting: Acting) => Session) {
+  return {
     wakeDelivery: (acting: Acting) => {
       const session = host(acting)
       session.isAwake = true
@@ -243,7 +248,7 @@ function sessionActions(core: SessionCore, host: (acting: Acting) => Session) {
     dropSession: (acting: Acting) => {
       const session = host(acting)
       session.releaseConnection()?.end()
-      session.drop()
+      dropSession(session)
     },
   }
 }

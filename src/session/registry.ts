@@ -1,4 +1,8 @@
+import type { DropReason } from '../events.ts'
+import type { Publication } from '../publication.ts'
 import type { Connection } from './connection.ts'
+import { SessionIndex } from './session-index.ts'
+import { SessionWatches } from './session-watch.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -13,8 +17,15 @@ export class Registry {
   readonly sessions = new Map<string, Session>()
   /** Newcomers that hand over just now, by the session that takes over from them. */
   readonly handovers = new Map<string, { readonly newcomer: Session; readonly connection: Connection | undefined }>()
+  /** The same sessions by role and by principal. */
+  readonly index = new SessionIndex()
+  readonly watches = new SessionWatches()
+  /** Told what becomes of a message that is given to chosen sessions, while that goes on. */
+  onDropped: ((publication: Publication, reason: DropReason) => void) | undefined = undefined
   /** Sessions without a connection. */
   offline = 0
+  /** Counts grants that were taken away, so that it can be told what was decided before and what after. */
+  revocations = 0
   #takeovers = new Map<string, number[]>()
   /** How many may be remembered before old ones are looked for again. */
   #lookAtSize = 10_000
@@ -25,14 +36,35 @@ export class Registry {
     return host
   }
 
+  /** A step of a session's chart is over: what others know of it may be out of date. */
+  changed(session: Session): void {
+    // Before it was online nobody can find it, and what ended is forgotten.
+    if (this.sessions.get(session.clientId) !== session) return
+    this.index.file(session, session.grant)
+    this.watches.changed(session)
+  }
+
+  /** The session ends. False where its client identifier is another session's, or nobody's. */
+  forget(session: Session): boolean {
+    if (this.sessions.get(session.clientId) !== session) return false
+    this.sessions.delete(session.clientId)
+    this.index.file(session, undefined)
+    this.watches.ended(session)
+    return true
+  }
+
   /**
    * Whether another takeover of this identifier stays within `maximum` per ten seconds: two clients
    * that fight over one identifier would otherwise keep the broker busy for ever (threat 54).
    */
   mayTakeOver(clientId: string, nowMs: number, maximum: number): boolean {
-    if (maximum === Infinity) return true
-    const recent = (this.#takeovers.get(clientId) ?? []).filter((atMs) => atMs > nowMs - 10_000)
-    if (recent.length >= maximum) return false
+    return maximum === Infinity || this.#recentTakeovers(clientId, nowMs).length < maximum
+  }
+
+  /** Counts one, where there is a limit. */
+  countTakeover(clientId: string, nowMs: number, maximum: number): void {
+    if (maximum === Infinity) return
+    const recent = this.#recentTakeovers(clientId, nowMs)
     recent.push(nowMs)
     this.#takeovers.set(clientId, recent)
     if (this.#takeovers.size > this.#lookAtSize) {
@@ -40,7 +72,10 @@ export class Registry {
       // Twice as many as are left, so that a crowd of new identifiers does not pay for a look each.
       this.#lookAtSize = Math.max(10_000, this.#takeovers.size * 2)
     }
-    return true
+  }
+
+  #recentTakeovers(clientId: string, nowMs: number): number[] {
+    return (this.#takeovers.get(clientId) ?? []).filter((atMs) => atMs > nowMs - 10_000)
   }
 
   /** Identifiers whose last takeovers are remembered. */
@@ -53,4 +88,9 @@ export class Registry {
       if (times.every((atMs) => atMs <= nowMs - 10_000)) this.#takeovers.delete(clientId)
     }
   }
+}
+
+/** Whether the session lost its grant after it was decided who the newcomer is: that decision counts no more. */
+export function isRevokedSince(newcomer: Session, incumbent: Session): boolean {
+  return incumbent.revocation > newcomer.decidedAfter
 }

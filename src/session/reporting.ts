@@ -3,6 +3,7 @@ import type { SnapshotFrom } from 'xstate'
 import type { SessionEmitted, SessionMachine, SessionOutput } from '../../machines/session.machine.ts'
 import type { SessionState } from '../events.ts'
 import { report, reportEnd } from './observing.ts'
+import { applyRights } from './rights.ts'
 import type { Session } from './session.ts'
 
 /** Tells the broker's observers what state a session came to, and keeps it where it is cheap to read. */
@@ -20,7 +21,7 @@ export function reportSnapshot(session: Session, snapshot: SnapshotFrom<SessionM
   // Whatever else there was to tell of the session, its end is the last of it.
   if (state === 'expired' && from !== 'expired') reportEnd(session, from, endOf(snapshot), snapshot.context)
   // Behind the transition: only now does everybody see the grant that it left.
-  if (session.mustReauthorise) session.applyRights()
+  if (session.mustReauthorise) applyRights(session)
 }
 
 function reportTransition(session: Session, snapshot: SnapshotFrom<SessionMachine>, state: SessionState): void {

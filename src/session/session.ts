@@ -13,19 +13,25 @@ import {
   type QoS,
   type WillPacket,
 } from '../messages.ts'
+import type { GrantFeatures } from '../options.ts'
 import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { DeliveryGroup, Subscriber } from '../router/subscriber.ts'
+import type { DecidingPermission } from '../roles.ts'
+import { accessOf, SessionAccess } from './access.ts'
 import { beginConnect, onAuthPacket, type AdmittedAtOnce, type Exchange } from './authentication.ts'
 import type { Connection } from './connection.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
+import { failSession } from './ending.ts'
 import { hookClientOf } from './hook-client.ts'
 import type { Inbound } from './inbound.ts'
 import type { Watched } from './keepalive.ts'
+import { observes, report } from './observing.ts'
 import { Outbound, type OutboundHost } from './outbound.ts'
 import { reportEmitted, reportSnapshot } from './reporting.ts'
-import type { RetainedReplay, Subscriptions } from './subscriptions.ts'
+import type { RetainedReplay } from './retained-replay.ts'
+import type { Subscriptions } from './subscriptions.ts'
 import type { WillHost } from './wills.ts'
 
 export type SessionActor = ActorRefFrom<SessionMachine>
@@ -62,6 +68,10 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   authenticatedReply: Uint8Array | undefined = undefined
   /** The broker has no room for it: what its CONNECT is answered with. */
   overload: ReasonCode | undefined = undefined
+  /** What an authenticator put into the CONNACK that is due. */
+  connackChanges: GrantFeatures | undefined = undefined
+  /** A hook let it have the client identifier, and not the session that lives under it. */
+  startsAfresh = false
   keepAliveSeconds = 0
   maxSilentTicks = Infinity
   dueTick = -1
@@ -75,6 +85,16 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   will: WillHost | undefined = undefined
   deadline: Deadline | undefined = undefined
   authenticationDeadline: Deadline | undefined = undefined
+  grantDeadline: Deadline | undefined = undefined
+  connectionDeadline: Deadline | undefined = undefined
+
+  /** False once the grant was revoked, or has ended while the client stays: nothing goes in or out. */
+  hasRights = true
+  /** What it may do has changed in the transition under way. */
+  mustReauthorise = false
+  /** Revocations before it was asked who the client is, and the one that was its own; see `isRevokedSince`. */
+  decidedAfter = 0
+  revocation = 0
 
   mergeStamp = 0
   mergeQoS: QoS = 0
@@ -108,7 +128,10 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   start(): void {
     // Without an error observer a throwing implementation would reach uncaughtException.
-    this.actor.subscribe({ next: (snapshot) => reportSnapshot(this, snapshot), error: (error) => this.fail(error) })
+    this.actor.subscribe({
+      next: (snapshot) => reportSnapshot(this, snapshot),
+      error: (error) => failSession(this, error),
+    })
     this.actor.on('*', (event) => reportEmitted(this, event))
     this.actor.start()
     // An implementation of the embedder's that threw at once has ended it already (threat 60).
@@ -139,11 +162,11 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   }
 
   get isFlowing(): boolean {
-    return this.isAwake && !this.isThrottled
+    return this.isAwake && !this.isThrottled && this.hasRights
   }
 
   get isAvailable(): boolean {
-    return this.connection !== undefined && this.isOpen
+    return this.connection !== undefined && this.isOpen && this.hasRights
   }
 
   get load(): number {
@@ -188,27 +211,11 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     return connection
   }
 
-  /** Goes on with what a newcomer brought: its connection, its CONNECT, its will, its listener's policy. */
-  adopt(newcomer: Session, connection: Connection | undefined): void {
-    this.policy = newcomer.policy
-    this.connectPacket = newcomer.connectPacket
-    this.isMqtt5 = newcomer.isMqtt5
-    this.pendingWill = newcomer.pendingWill
-    this.authenticatedReply = newcomer.authenticatedReply
-    this.hasAssignedId = false
-    newcomer.pendingWill = undefined
-    this.connection = connection
-    this.request = newcomer.request
-    this.inbound?.limit()
-    this.outbound?.limit(this.policy.limits)
-    if (connection) this.openConnection()
-  }
-
   next(packet: InboundPacket): void {
     try {
       this.#dispatch(packet)
     } catch (error) {
-      this.#onHandlerError(error)
+      this.handlerFailed(error)
     }
   }
 
@@ -259,17 +266,18 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     connection?.pause('decision')
     decisions.pending++
     pending
-      .catch((error: unknown) => this.#onHandlerError(error))
+      .catch((error: unknown) => this.handlerFailed(error))
       .finally(() => {
         // One may have led to another, for the same packet.
         if (--decisions.pending > 0 || !connection) return
         connection.lastTick = this.core.keepalive.tick
         connection.resume('decision')
       })
-      .catch((error: unknown) => this.#onHandlerError(error))
+      .catch((error: unknown) => this.handlerFailed(error))
   }
 
-  #onHandlerError(error: unknown): void {
+  /** What was done for one packet or timer threw: this session ends by it, and no other. */
+  handlerFailed(error: unknown): void {
     if (error instanceof ProtocolError) return this.refusePacket(error.reasonCode, error.message, error.silent)
     this.core.logger.error({ sessionId: this.id, clientId: this.clientId, err: error }, 'a packet handler failed')
     this.core.events.emit({ type: 'session.failed', ...this.names, error })
@@ -282,21 +290,6 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   // --- the chart ----------------------------------------------------------------------------
 
-  /** The actor itself failed: this session is over, and no other. */
-  fail(error: unknown): void {
-    this.core.logger.error({ sessionId: this.id, clientId: this.clientId, err: error }, 'a session actor failed')
-    this.core.events.emit({ type: 'session.failed', ...this.names, error })
-    const connection = this.releaseConnection()
-    if (connection) {
-      const reasonString = 'internal error'
-      if (this.isOpen) connection.send({ type: 14, reasonCode: ReasonCode.ImplementationSpecificError, reasonString })
-      connection.end()
-    }
-    this.will?.due()
-    this.drop()
-    this.state = 'expired'
-  }
-
   /** The will is published, withheld or cancelled: the chart of a session that still speaks of it forgets it. */
   willSettled(): void {
     this.will = undefined
@@ -304,6 +297,26 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     queueMicrotask(() => {
       if (this.state === 'offline' && this.will === undefined) this.send({ type: 'will.settled' })
     })
+  }
+
+  /** What its roles let it do; made when there are any. */
+  access: SessionAccess | undefined = undefined
+
+  get checksMessages(): boolean {
+    return this.core.roles.policy !== undefined && (this.access ??= new SessionAccess(this)).checksMessages
+  }
+
+  mayReceive(topic: string, qos: QoS, group: string | undefined): QoS | undefined {
+    const access = accessOf(this)
+    return access === undefined ? qos : access.receive(topic, qos, group)
+  }
+
+  /** A message that waited for the client is not for it any more. */
+  denied(publication: Publication, qos: QoS, group: string | undefined): void {
+    const rule = this.core.events.observed
+      ? accessOf(this)?.explainReceive(publication.topic, qos, group).rule
+      : undefined
+    this.dropped(publication, qos, 'denied', rule)
   }
 
   // --- messages to the client ---------------------------------------------------------------
@@ -320,12 +333,16 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
       if (!group?.redeliver(publication)) this.dropped(publication, qos, 'session-ended')
       return
     }
+    if (!this.hasRights) {
+      if (!group?.redeliver(publication)) this.dropped(publication, qos, 'denied')
+      return
+    }
     this.outbound ??= this.#makeOutbound()
     this.outbound.deliver(publication, qos, retain, subscriptionIdentifiers, group)
   }
 
   #makeOutbound(): Outbound {
-    const outbound = new Outbound(this, this.policy.limits, this.core.features.overflowPolicy)
+    const outbound = new Outbound(this, this.policy.limits, this.policy.features.overflowPolicy)
     outbound.wake(this.window)
     return outbound
   }
@@ -333,16 +350,21 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   /** QoS 1 and 2 messages that may be unacknowledged towards this client. */
   window = 0
 
-  dropped(publication: Publication, qos: QoS, reason: DropReason): void {
-    const { events } = this.core
-    if (!events.observed) return
-    events.emit({ type: 'message.dropped', clientId: this.clientId, topic: publication.topic, qos, reason })
+  dropped(publication: Publication, qos: QoS, reason: DropReason, rule?: DecidingPermission): void {
+    this.core.registry.onDropped?.(publication, reason)
+    if (!observes(this, 'message.dropped')) return
+    const { topic } = publication
+    report(this, { type: 'message.dropped', clientId: this.clientId, topic, qos, reason, ...(rule && { rule }) })
   }
 
   acknowledged(publication: Publication, qos: QoS): void {
-    const { events } = this.core
-    if (!events.observed) return
-    events.emit({ type: 'message.acknowledged', clientId: this.clientId, topic: publication.topic, qos })
+    if (!observes(this, 'message.acknowledged')) return
+    report(this, { type: 'message.acknowledged', clientId: this.clientId, topic: publication.topic, qos })
+  }
+
+  queuedOffline(publication: Publication, qos: QoS): void {
+    if (!observes(this, 'message.queued')) return
+    report(this, { type: 'message.queued', clientId: this.clientId, topic: publication.topic, qos })
   }
 
   overflowed(): void {
@@ -370,33 +392,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
       if (this.outbound) this.outbound.pump()
       else this.hasRoom()
     } catch (error) {
-      this.#onHandlerError(error)
-    }
-  }
-
-  /** Removes all traces of the session. Its actor has ended or is about to. */
-  drop(): void {
-    const { registry, deadlines, keepalive } = this.core
-    this.isOpen = false
-    this.isAwake = false
-    deadlines.cancel(this.deadline)
-    deadlines.cancel(this.authenticationDeadline)
-    keepalive.unwatch(this)
-    this.exchange?.abort()
-    this.exchange = undefined
-    this.replay?.close()
-    const { outbound } = this
-    // What a shared subscription left here is given on by `end`, in its order, not filter by filter.
-    this.outbound = undefined
-    this.subscriptions?.clear()
-    registry.hosts.delete(this.id)
-    registry.handovers.delete(this.id)
-    // One that failed was not asked to leave its places (threats 52, 53).
-    if (this.isOffline) registry.offline--
-    this.isOffline = false
-    if (registry.sessions.get(this.clientId) === this) {
-      registry.sessions.delete(this.clientId)
-      outbound?.end()
+      this.handlerFailed(error)
     }
   }
 }

@@ -8,6 +8,8 @@ import type { SessionSnapshot, StepName } from './session-model.ts'
 interface Cause {
   /** What is done from outside. */
   readonly from: string
+  /** It goes to the actor, which is the way that an embedder has as well. */
+  readonly isOfServer?: true
   /** Why that cannot be done in this state; undefined where it can. */
   readonly never?: (at: SessionSnapshot, rest: readonly StepName[]) => string | undefined
 }
@@ -41,10 +43,19 @@ const ofRegistered = except('a session is found under its identifier only once i
   ['online', 'offline'].includes(placeOf(at)),
 )
 
+const ofServer = { from: 'the actor of a session that was found', never: ofRegistered, isOfServer: true } as const
+
 const ofOnline = except('it is watched for while online only', (at) => placeOf(at) === 'online')
 
 /** The answer of an actor that the chart has invoked: where the model offers it, somebody waits for it. */
 const hostDenies = 'the host turns whatever a hook throws into a denial; the chart does not rely on it'
+
+const onlyRaised = { from: 'nothing', never: () => 'only the chart itself raises it' }
+
+const ofGrant = (...states: readonly string[]): NonNullable<Cause['never']> =>
+  except('the grant has no such deadline now', (at) =>
+    states.some((state) => leavesOf(at.value).startsWith(`online(${state}`)),
+  )
 
 const packet = { from: 'the bytes of the packet', never: ofClient }
 const decision = { from: 'the answer of the authenticator' }
@@ -89,7 +100,7 @@ export const causes: Readonly<Record<StepName, Cause>> = {
   },
   'authentication deadline': {
     from: 'time passes',
-    never: except('no re-authentication is under way', (at) => leavesOf(at.value).includes('reauthenticating')),
+    never: except('no re-authentication is under way', (at) => /deciding|challenged/.test(leavesOf(at.value))),
   },
   'session deadline': {
     from: 'time passes',
@@ -98,7 +109,10 @@ export const causes: Readonly<Record<StepName, Cause>> = {
   resume: { from: 'another connection with its identifier and without a clean start', never: ofRegistered },
   takeover: { from: 'another connection with its identifier and without a clean start', never: ofRegistered },
   discard: { from: 'another connection with its identifier and a clean start', never: ofRegistered },
-  'server disconnect': { from: 'disconnect() of the session', never: ofRegistered },
+  'server disconnect': {
+    from: 'disconnect() of the session',
+    never: except('only one that is online has a connection to end', (at) => placeOf(at) === 'online'),
+  },
   expire: { from: 'expire() of the session', never: ofRegistered },
   ready: {
     from: 'the client acknowledges what was sent again until nothing waits',
@@ -119,6 +133,19 @@ export const causes: Readonly<Record<StepName, Cause>> = {
       (at) => placeOf(at) === 'offline' && at.context.will !== undefined,
     ),
   },
+  'expiring deadline': { from: 'time passes', never: ofGrant('valid') },
+  'grant deadline': { from: 'time passes', never: ofGrant('valid', 'expiring', 'grace') },
+  'connection deadline': { from: 'time passes', never: ofOnline },
+  revoke: ofServer,
+  'change roles': ofServer,
+  'change roles, same': ofServer,
+  'change properties': ofServer,
+  'change properties, same': ofServer,
+  'change attributes': ofServer,
+  'change attributes of the connection': ofServer,
+  'change attributes, same': ofServer,
+  renewed: onlyRaised,
+  're-authentication failed': onlyRaised,
   drain: { from: 'close() of the broker' },
   'identity: allowed': decision,
   'identity: challenged': decision,
@@ -137,10 +164,18 @@ export const causes: Readonly<Record<StepName, Cause>> = {
   're-authentication: fails': { from: 'nothing', never: () => hostDenies },
 }
 
+const nothingWaits = 'the model has every resumed session wake, and nothing waits for one without rights'
+const nothingGoes = 'a socket is filled by messages, and none go to a session without rights'
+export const noRights: readonly string[] = [nothingWaits, nothingGoes]
+
 /** Ways that cannot be replayed at all, with why; everything else is. */
 export function impossible(at: SessionSnapshot, step: StepName): string | undefined {
-  if (step === 'auth 0x19' && leavesOf(at.value) === 'online(valid, throttled)') {
+  if (step === 'auth 0x19' && /^online\(\w+, throttled/.test(leavesOf(at.value))) {
     return 'a re-authentication begins with the data of its AUTH, which only a packet brings to the host'
   }
+  const { standing, connect } = at.context
+  const hasNoRights = standing === 'revoked' || (standing === 'expired' && connect?.username === 'known')
+  if (hasNoRights && (step === 'resume' || step === 'takeover')) return nothingWaits
+  if (hasNoRights && step === 'blocked' && placeOf(at) === 'online' && !isThrottled(at)) return nothingGoes
   return undefined
 }

@@ -16,7 +16,7 @@ import {
   type AuthenticationRequest,
   type Broker,
   type BrokerEvent,
-  type BrokerOptions,
+  type DecisionHooks,
   type Challenge,
   type Deny,
   type Next,
@@ -25,10 +25,13 @@ import { memoryPair } from '../../src/net/memory.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { SimulatedClock } from '../support/simulated-clock.ts'
 import { settle } from '../support/test-broker.ts'
+import { policyGuards } from './session-model.ts'
 import type { ServerPacket } from '../support/wire-decode.ts'
 
 export const connectTimeoutMs = 5_000
 export const authTimeoutMs = 10_000
+/** Warning and grace of a grant: short enough for nothing else to happen meanwhile. */
+export const grantStepMs = 2_000
 /** Longer than any path waits: a hook that never answers is the connect deadline's to end. */
 const decisionTimeoutMs = 600_000
 /** Above what a stream buffers by itself, so that one message fills the socket of a client that does not read. */
@@ -60,7 +63,9 @@ function tappedMachine(tapped: Map<string, Tapped>, options: TapOptions): Sessio
   const guards = {
     resumesIncumbent: ({ context }: { context: SessionContext }) => context.connect?.cleanStart === false,
   }
-  const machine = sessionMachine.provide(options.resumesAnything === true ? { guards } : {})
+  const machine = sessionMachine.provide({
+    guards: { ...policyGuards, ...(options.resumesAnything === true ? guards : {}) },
+  })
   const provide = machine.provide.bind(machine)
   machine.provide = (implementations) => {
     const provided = provide(implementations)
@@ -166,6 +171,7 @@ function isAtOnce({ userProperties }: { readonly userProperties: readonly (reado
 }
 
 export interface RigOptions extends TapOptions {
+  readonly maxConnectionSeconds?: number
   /** Ask `onRegister`; without it a client may be let in within one step of the chart. Default true. */
   readonly asksOnRegister?: boolean
   readonly maxSessionExpirySeconds?: number
@@ -194,6 +200,9 @@ export class Rig {
       limits: {
         connectTimeoutMs,
         authTimeoutMs,
+        grantExpiringMs: grantStepMs,
+        grantGraceMs: grantStepMs,
+        maxConnectionSeconds: options.maxConnectionSeconds ?? Infinity,
         decisionTimeoutMs,
         maxSocketBufferBytes,
         maxTakeoversPerTenSeconds: Infinity,
@@ -212,18 +221,26 @@ export class Rig {
   }
 
   #authenticate(request: AuthenticationRequest): Allow | Promise<Allow | Deny | Challenge> {
-    if (isAtOnce(request) && !request.reauthentication) return allow({ principal: 'alice', roles: ['reader'] })
+    if (isAtOnce(request) && !request.reauthentication) return this.allow()
     return pending(request.clientId, this.authentications)
   }
 
-  #hooks(asksOnRegister: boolean): NonNullable<BrokerOptions['hooks']> {
-    const onTakeover: NonNullable<BrokerOptions['hooks']>['onTakeover'] = ({ clientId }) =>
+  #hooks(asksOnRegister: boolean): DecisionHooks {
+    const onTakeover: DecisionHooks['onTakeover'] = ({ clientId }) =>
       this.asksOnTakeover ? pending(clientId, this.takeovers) : next()
     if (!asksOnRegister) return { onTakeover }
     return {
       onTakeover,
       onRegister: (request) => (isAtOnce(request) ? next() : pending(request.clientId, this.registrations)),
     }
+  }
+
+  /** When the next grant ends; undefined: never. */
+  grantEndsAtMs: number | undefined = undefined
+
+  allow(): Allow {
+    const expiresAtMs = this.grantEndsAtMs
+    return allow({ principal: 'alice', roles: ['reader'], ...(expiresAtMs === undefined ? {} : { expiresAtMs }) })
   }
 
   /** A connection on which nothing was sent yet, and the actor that came with it. */

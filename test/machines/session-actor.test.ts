@@ -18,6 +18,8 @@ function recordingMachine(calls: string[], authenticate: () => Promise<Authentic
     },
     guards: {
       incumbentChanged: () => false,
+      takesOverTooOften: () => false,
+      exceedsQuota: () => false,
       resumesIncumbent: () => false,
       nothingToWake: () => true,
     },
@@ -31,7 +33,6 @@ function recordingMachine(calls: string[], authenticate: () => Promise<Authentic
       sendConnack: note('sendConnack'),
       openPackets: note('openPackets'),
       closePackets: note('closePackets'),
-      cancelAuthenticationDeadline: note('cancelAuthenticationDeadline'),
       armWill: note('armWill'),
       releaseWill: note('releaseWill'),
       fireWill: note('fireWill'),
@@ -68,7 +69,6 @@ describe('session machine: as an actor', () => {
       'armWill',
       'wakeDelivery',
       'closePackets',
-      'cancelAuthenticationDeadline',
       'releaseWill',
       'armSessionDeadline',
       'cancelDeadlines',
@@ -174,6 +174,7 @@ describe('session machine: as an actor', () => {
       actions: {
         cancelWill: ({ self }) => self.send({ type: 'will.settled' }),
         adoptConnection: () => {},
+        reauthorise: () => {},
       },
     })
     const actor = createActor(resumable, { input })

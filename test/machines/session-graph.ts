@@ -15,12 +15,16 @@ import {
 } from './session-model.ts'
 import type { ModelEvent, SessionSnapshot, StepName } from './session-model.ts'
 
-/** What the chart's own decisions can tell apart; epochs and objects would make the graph endless. */
+/**
+ * What the chart's own decisions can tell apart; epochs and objects would make the graph endless. What the server
+ * changes of a grant or of attributes leads back to where it was.
+ */
 export function vertexOf(snapshot: SessionSnapshot): string {
-  const { connect, will, grant, expiresAtMs, sessionExpiryIntervalSeconds, resumed, end } = snapshot.context
+  const { connect, will, grant, expiresAtMs, sessionExpiryIntervalSeconds, resumed, end, standing } = snapshot.context
   return JSON.stringify([
     leavesOf(snapshot.value),
     { connected: connect?.clientId, asked: connect?.sessionExpiryIntervalSeconds, lasts: sessionExpiryIntervalSeconds },
+    { stays: connect?.username === 'known', standing },
     { will: will !== undefined, grant: grant !== undefined, expires: expiresAtMs !== undefined, resumed },
     end?.reason,
   ])
@@ -67,9 +71,18 @@ export const stepNames = [...Object.keys(events), ...Object.keys(answers)] as St
 
 const nameOf = new Map<unknown, StepName>(stepNames.map((step) => [eventOf(step), step]))
 
+/** Ways that were gone before: thousands of edges begin with the same few hundred. */
+const known = new Map<string, SessionSnapshot>([['', initialSnapshot]])
+
 /** Where these steps lead. */
 export function snapshotAfter(steps: readonly StepName[]): SessionSnapshot {
-  return steps.reduce((at, step) => transition(modelMachine, at, eventOf(step))[0], initialSnapshot)
+  const name = steps.join(' > ')
+  const found = known.get(name)
+  if (found !== undefined) return found
+  const before = snapshotAfter(steps.slice(0, -1))
+  const after = transition(modelMachine, before, eventOf(steps.at(-1)!))[0]
+  known.set(name, after)
+  return after
 }
 
 /** The same ways as names of steps, without the initial event that XState puts first. */

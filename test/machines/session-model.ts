@@ -2,7 +2,7 @@ import { assign, initialTransition, transition } from 'xstate'
 import type { EventFromLogic, SnapshotFrom } from 'xstate'
 
 import { sessionMachine } from '../../machines/index.ts'
-import type { AdmissionOutcome, Handover, SessionEvent, WillSummary } from '../../machines/index.ts'
+import type { AdmissionOutcome, Handover, SessionContext, SessionEvent, WillSummary } from '../../machines/index.ts'
 import type { ConnectRequest, Grant } from '../../src/hooks.ts'
 import type { ConnectionInfo } from '../../src/messages.ts'
 
@@ -37,8 +37,8 @@ export const grant: Grant = {
   authenticator: 'tests',
   method: 'TICKET',
   authenticatedAtMs: 1_700_000_000_000,
-  expiresAtMs: undefined,
-  policyVersion: 0,
+  expiresAtMs: 1_700_000_600_000,
+  policyVersion: 1,
   properties: {},
   propertySources: {},
 }
@@ -47,13 +47,24 @@ export const will: WillSummary = { topic: 'gone/alice', qos: 1, retain: false, d
 
 const handover: Handover = {
   connection: { ...connection, listener: 'second' },
-  connect: connectRequest({ cleanStart: false, sessionExpiryIntervalSeconds: 60 }),
+  connect: connectRequest({ username: 'known', cleanStart: false, sessionExpiryIntervalSeconds: 60 }),
   grant: { ...grant, authenticatedAtMs: grant.authenticatedAtMs + 1 },
   will: { ...will, topic: 'gone/again' },
   sessionExpiryIntervalSeconds: 60,
 }
 
 export const input = { sessionId: 's1', startedAtMs: 0, connection }
+
+interface Acting {
+  readonly context: SessionContext
+}
+
+/** What a listener sets in a broker; here it goes by what the client said, so that one model has all of it. */
+export const policyGuards = {
+  hasGrace: ({ context }: Acting) => context.sessionExpiryIntervalSeconds > 0,
+  staysWithoutRights: ({ context }: Acting) => context.connect?.username === 'known',
+  staysAfterFailure: ({ context }: Acting) => context.connect?.username === 'known',
+}
 
 /**
  * The machine with doubles that read only what a path puts into events, so that one set of events
@@ -68,8 +79,11 @@ export const modelMachine = sessionMachine.provide({
   guards: {
     isAdmittedAtOnce: ({ context }) => context.connect?.username === 'known',
     incumbentChanged: (_, { incumbent }) => incumbent === 'stale',
+    takesOverTooOften: () => false,
+    exceedsQuota: () => false,
     resumesIncumbent: ({ context }) => context.connect?.clientId === 'returning',
     nothingToWake: ({ context }) => !context.resumed,
+    ...policyGuards,
   },
 })
 
@@ -85,7 +99,7 @@ function answer(kind: 'done' | 'error', state: string, value: unknown): ModelEve
 
 export const identity = 'authenticating.identity'
 export const admission = 'authenticating.admission'
-export const deciding = 'online.authority.reauthenticating.deciding'
+export const deciding = 'online.reauthentication.underway.deciding'
 
 const allowed = { type: 'allowed', grant } as const
 const denied = { type: 'denied', reasonCode: 0x87, reason: 'not you' } as const
@@ -142,6 +156,33 @@ export const events = {
   blocked: { type: 'delivery.blocked' },
   drained: { type: 'delivery.drained' },
   'will settled': { type: 'will.settled' },
+  'expiring deadline': { type: 'deadline.expiring' },
+  'grant deadline': { type: 'deadline.grant' },
+  'connection deadline': { type: 'deadline.connection' },
+  revoke: { type: 'session.revoke', reason: 'laptop stolen' },
+  'change roles': { type: 'roles.change', roles: ['writer'] },
+  'change roles, same': { type: 'roles.change', roles: ['reader'] },
+  'change properties': {
+    type: 'properties.change',
+    properties: { department: 'sales' },
+    propertySources: { department: 'server' },
+  },
+  'change properties, same': { type: 'properties.change', properties: {}, propertySources: {} },
+  'change attributes': { type: 'attributes.change', scope: 'session', attributes: { trusted: true } },
+  'change attributes of the connection': {
+    type: 'attributes.change',
+    scope: 'connection',
+    attributes: { tries: 3 },
+  },
+  'change attributes, same': { type: 'attributes.change', scope: 'connection', attributes: {} },
+  // Only the chart itself raises these two.
+  renewed: { type: 'grant.renewed' },
+  're-authentication failed': {
+    type: 'reauthentication.failed',
+    reasonCode: 0x9c,
+    reason: 'over there',
+    serverReference: 'other.example',
+  },
   drain: { type: 'broker.drain' },
 } as const satisfies Record<string, SessionEvent>
 
@@ -156,7 +197,11 @@ export const answers = {
   'admission: incumbent changed': answer('done', admission, admitted(60, 'stale')),
   'admission: denied': answer('done', admission, moved),
   'admission: fails': answer('error', admission, new Error('hook broke')),
-  're-authentication: allowed': answer('done', deciding, { type: 'allowed', grant: handover.grant }),
+  're-authentication: allowed': answer('done', deciding, {
+    type: 'allowed',
+    grant: handover.grant,
+    keepsProperties: true,
+  }),
   're-authentication: challenged': answer('done', deciding, { type: 'challenged' }),
   're-authentication: denied': answer('done', deciding, denied),
   're-authentication: fails': answer('error', deciding, new Error('authenticator broke')),
@@ -188,7 +233,20 @@ export const routes = {
     'auth 0x19',
     're-authentication: challenged',
   ],
+  'online.expiring': ['connect, at once', 'expiring deadline'],
+  'online.grace': ['connect, at once', 'expiring deadline', 'grant deadline'],
+  'online.lapsed': ['connect, at once', 'grant deadline', 'grant deadline'],
+  'online.lapsed, deciding': ['connect, at once', 'grant deadline', 'grant deadline', 'auth 0x19'],
+  'online.grace, challenged': [
+    'connect, lasting',
+    'identity: allowed',
+    'admission: admitted, lasting',
+    'grant deadline',
+    'auth 0x19',
+    're-authentication: challenged',
+  ],
   offline: ['connect, lasting', 'identity: allowed', 'admission: admitted, lasting', 'connection closed'],
+  'offline, revoked': ['connect, at once', 'revoke'],
   expired: ['connection closed'],
 } as const satisfies Record<string, readonly StepName[]>
 
@@ -240,13 +298,13 @@ function changesOf(before: SessionSnapshot['context'], after: SessionSnapshot['c
     .map((key) => `${key} = ${known.get(after[key]) ?? JSON.stringify(after[key]) ?? 'undefined'}`)
 }
 
-/** The leaves of a state value: `online` with its two regions is `online(valid, flowing)`. */
+/** The leaves of a state value: `online` is `online(valid, flowing)`, and names a re-authentication under way as well. */
 export function leavesOf(value: SessionSnapshot['value']): string {
   if (typeof value === 'string') return value
   if ('authenticating' in value) return `authenticating.${value.authenticating}`
-  const { authority, delivery } = value.online
-  const inside = typeof authority === 'string' ? authority : `reauthenticating.${authority.reauthenticating}`
-  return `online(${inside}, ${delivery})`
+  const { authority, reauthentication, delivery } = value.online
+  const underway = typeof reauthentication === 'string' ? [] : [reauthentication.underway]
+  return `online(${[authority, ...underway, delivery].join(', ')})`
 }
 
 export interface Outcome {

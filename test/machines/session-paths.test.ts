@@ -32,7 +32,7 @@ describe('session machine: the graph', () => {
   it('reaches every state that the chart names', () => {
     const reached = new Set(paths.flatMap(({ state }) => activeIn(state.value, 'session')))
     // Where nobody ever is: it is left within the step that entered it.
-    const passed = ['session.authenticating.arriving']
+    const passed = ['session.authenticating.arriving', 'session.authenticating.claiming']
     expect(reached).toEqual(new Set(statesOf(modelMachine.root).filter((id) => !passed.includes(id))))
   })
 
@@ -48,20 +48,24 @@ describe('session machine: the graph', () => {
     ])
   })
 
-  it('reaches every combination of authority and delivery', () => {
+  it('reaches every combination of authority, re-authentication and delivery', () => {
     const online = new Set(paths.map(({ state }) => leavesOf(state.value)).filter((name) => name.startsWith('online')))
-    const authority = ['valid', 'reauthenticating.deciding', 'reauthenticating.challenged']
+    const authority = ['valid', 'expiring', 'grace', 'lapsed']
+    const underway = ['', 'deciding, ', 'challenged, ']
     const delivery = ['waking', 'flowing', 'throttled']
-    expect(online).toEqual(new Set(authority.flatMap((left) => delivery.map((right) => `online(${left}, ${right})`))))
+    const all = authority.flatMap((left) =>
+      underway.flatMap((middle) => delivery.map((right) => `online(${left}, ${middle}${right})`)),
+    )
+    expect(online).toEqual(new Set(all))
   })
 
-  it('is finite, and no vertex is more than six events away', () => {
+  it('is finite, and no vertex is more than seven events away', () => {
     const lengths = paths.map(({ steps }) => steps.length - 1)
     const perDepth = Object.entries(Object.groupBy(lengths, String)).map(
       ([depth, all]) => `${depth}:${all?.length ?? 0}`,
     )
     console.log(`session machine: ${paths.length} shortest paths, by number of events ${perDepth.join(' ')}`)
-    expect(Math.max(...lengths)).toBe(6)
+    expect(Math.max(...lengths)).toBe(7)
     expect(new Set(paths.map(({ state }) => vertexOf(state))).size).toBe(paths.length)
   })
 
@@ -98,6 +102,8 @@ describe('session machine: the graph', () => {
         'replaced',
         'session-expired',
         'administrative',
+        'grant-expired',
+        'revoked',
         'shutdown',
       ]),
     )

@@ -40,6 +40,8 @@ const fieldsOfEvents: { [T in keyof Fields]: readonly Fields[T][] } = {
   'deadline.expiring': [],
   'deadline.grant': [],
   'deadline.connection': [],
+  'grant.renewed': [],
+  'reauthentication.failed': ['reasonCode', 'reason', 'serverReference'],
   'roles.change': ['roles'],
   'properties.change': ['properties', 'propertySources'],
   'attributes.change': ['scope', 'attributes'],

@@ -6,6 +6,7 @@ import {
   connectRequest,
   effectsOf,
   events,
+  grant,
   input,
   leavesOf,
   modelMachine,
@@ -71,7 +72,7 @@ describe('session machine: every state and every event', () => {
       ({ outcome }) => outcome.effects.length === 0 && outcome.leaves === leavesOf(reach(state).value),
     )
     // A will that has settled is forgotten, which only the context shows.
-    expect(silent.map(({ step }) => step)).toEqual(state === 'offline' ? ['will settled'] : [])
+    expect(silent.map(({ step }) => step)).toEqual(state.startsWith('offline') ? ['will settled'] : [])
   })
 
   it('never answers an event after the end', () => {
@@ -138,7 +139,7 @@ describe('session machine: what the table must hold whatever its rows say', () =
   it('MQTT-3.1.2-8: every other end of a connection that the session outlives releases the will', () => {
     for (const { effects, next } of heard(online)) {
       if (next.value !== 'offline') continue
-      expect(effects.filter((effect) => effect === 'releaseWill' || effect === 'cancelWill')).toHaveLength(1)
+      expect(effects.filter((effect) => /^(releaseWill|cancelWill|withholdWill)$/.test(effect))).toHaveLength(1)
     }
   })
 
@@ -146,7 +147,7 @@ describe('session machine: what the table must hold whatever its rows say', () =
     for (const state of [...unanswered, ...online]) {
       for (const step of clientSteps.filter((name) => name.startsWith('auth '))) {
         const { effects, leaves } = outcomeOf(reach(state), step)
-        const asked = leaves.startsWith('authenticating') || leaves.includes('reauthenticating')
+        const asked = leaves.startsWith('authenticating') || leaves.includes('deciding')
         const answer = effects.find((effect) => /^(refuse|disconnect) \{"reasonCode":(130|140),/.test(effect))
         expect([state, step, answer !== undefined]).toEqual([state, step, !asked])
       }
@@ -170,6 +171,72 @@ describe('session machine: what the table must hold whatever its rows say', () =
     for (const step of ['denied', 'fails', 'challenged'] as const) {
       const before = reach('online.deciding')
       expect(outcomeOf(before, `re-authentication: ${step}`).next.context.grant).toBe(before.context.grant)
+    }
+  })
+
+  it('semantics 7.6: a re-authentication that succeeds changes grant and standing, in every state of the old one', () => {
+    for (const state of ['online.deciding', 'online.lapsed, deciding'] as const) {
+      const { next, changes, leaves, effects } = outcomeOf(reach(state), 're-authentication: allowed')
+      expect(leaves).toBe('online(valid, flowing)')
+      expect([next.context.grant?.authenticatedAtMs, next.context.standing]).toEqual([
+        grant.authenticatedAtMs + 1,
+        'valid',
+      ])
+      expect(changes).toHaveLength(state === 'online.deciding' ? 1 : 2)
+      expect(effects.at(-1)).toBe('armGrantDeadline {"until":"warning"}')
+    }
+  })
+
+  it('semantics 7.14: properties that nobody gave anew are those of the moment in which the grant changes', () => {
+    const changed = outcomeOf(reach('online.deciding'), 'change properties').next
+    const { grant: kept } = outcomeOf(changed, 're-authentication: allowed').next.context
+    expect([kept?.authenticatedAtMs, kept?.properties, kept?.propertySources]).toEqual([
+      grant.authenticatedAtMs + 1,
+      { department: 'sales' },
+      { department: 'server' },
+    ])
+    expect(Object.isFrozen(kept)).toBe(true)
+  })
+
+  it('semantics 7.1: what the server changes is another grant, and frozen', () => {
+    for (const step of ['change roles', 'change properties'] as const) {
+      const before = reach('online')
+      const { grant: after } = outcomeOf(before, step).next.context
+      expect([before.context.grant, after === before.context.grant]).toEqual([grant, false])
+      const changed = step === 'change roles' ? after?.roles : after?.properties
+      expect([Object.isFrozen(after), Object.isFrozen(changed)]).toEqual([true, true])
+    }
+    const { sessionAttributes } = outcomeOf(reach('online'), 'change attributes').next.context
+    expect([Object.isFrozen(sessionAttributes), Object.getPrototypeOf(sessionAttributes)]).toEqual([true, null])
+  })
+
+  it('semantics 7.2: a revoked session has no will to send, whatever state it was in', () => {
+    for (const state of live) {
+      const { effects, leaves, next } = outcomeOf(reach(state), 'revoke')
+      const hadGrant = state.startsWith('online') || state.startsWith('offline')
+      expect([state, effects.includes('withholdWill'), next.context.standing]).toEqual(
+        hadGrant ? [state, true, 'revoked'] : [state, false, 'valid'],
+      )
+      expect(effects.filter((effect) => /^(releaseWill|supersedeWill)$/.test(effect))).toEqual([])
+      expect([state, leaves === 'expired' || leaves === 'offline']).toEqual([state, true])
+    }
+  })
+
+  it('attributes of a connection end with it, those of the session stay', () => {
+    const steps = ['change attributes', 'change attributes of the connection'] as const
+    for (const end of ['connection closed', 'takeover', 'server disconnect'] as const) {
+      let at = reach('online, lasting')
+      for (const step of steps) at = outcomeOf(at, step).next
+      expect(at.context.connectionAttributes).toEqual({ tries: 3 })
+      const { context } = outcomeOf(at, end).next
+      expect([context.sessionAttributes, context.connectionAttributes]).toEqual([{ trusted: true }, {}])
+    }
+  })
+
+  it('a connection that continues the session brings a grant that is valid', () => {
+    for (const state of ['online.lapsed', 'offline, revoked'] as const) {
+      const { next, leaves } = outcomeOf(reach(state), 'resume')
+      expect([leaves.startsWith('online(valid'), next.context.standing]).toEqual([true, 'valid'])
     }
   })
 

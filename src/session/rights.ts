@@ -1,0 +1,26 @@
+import { reauthorise } from './reauthorise.ts'
+import type { Session } from './session.ts'
+
+/** The chart has left another grant, or none that counts. */
+export function applyRights(session: Session): void {
+  session.mustReauthorise = false
+  if (session.state === 'expired') return
+  try {
+    reauthorise(session)
+    // What was held back while it had no rights.
+    session.pump()
+  } catch (error) {
+    session.handlerFailed(error)
+  }
+}
+
+/** The grant was taken away: what waits and what is unacknowledged is dropped; shared messages go to other members. */
+export function giveUpMessages(session: Session): void {
+  const { outbound, core } = session
+  session.revocation = ++core.registry.revocations
+  session.outbound = undefined
+  session.replay?.close()
+  session.replay = undefined
+  outbound?.end('denied')
+  if (core.roles.retainedOfRevoked === 'purge') core.router.removeRetainedOf(session.clientId)
+}
