@@ -286,6 +286,16 @@ describe('threat 70', () => {
     expect(properties).toEqual({ reasonString: 'SCRAM authentication failed' })
   })
 
+  test('another nonce in the final message, with the proof that goes with it: 0x87', async () => {
+    const t = start()
+    const client = t.attach()
+    const finalNonce = (nonce: string): string => `${nonce}x`
+    const scramClient = new ScramClient(sha256, 'anna', 'pencil', { finalNonce })
+    begin(client, sha256, scramClient.first())
+    client.send(answer(sha256, scramClient.final(await challengeOf(client))))
+    await client.expectRefused(0x87)
+  })
+
   test('a recorded exchange, replayed: 0x87', async () => {
     const t = start()
     const victim = good()

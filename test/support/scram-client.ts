@@ -17,6 +17,8 @@ export interface ScramClientOptions {
   /** Data of the channel. Default: none. */
   readonly channelData?: Buffer
   readonly nonce?: string
+  /** The nonce of the final message, made from the right one; the proof is made for it. Default: as it is. */
+  readonly finalNonce?: (nonce: string) => string
 }
 
 export class ScramClient {
@@ -26,6 +28,7 @@ export class ScramClient {
   readonly #header: string
   readonly #channelData: Buffer
   readonly nonce: string
+  readonly #finalNonce: (nonce: string) => string
   #serverSignature = ''
 
   constructor(mechanism: string, user: string, password: string, options: ScramClientOptions = {}) {
@@ -34,6 +37,7 @@ export class ScramClient {
     this.#password = password
     this.#header = options.header ?? 'n,,'
     this.#channelData = options.channelData ?? Buffer.alloc(0)
+    this.#finalNonce = options.finalNonce ?? ((nonce) => nonce)
     this.nonce = options.nonce ?? randomBytes(12).toString('base64')
   }
 
@@ -51,7 +55,7 @@ export class ScramClient {
     const clientKey = this.#hmac(salted, 'Client Key')
     const storedKey = createHash(this.#hash).update(clientKey).digest()
     const channel = Buffer.concat([Buffer.from(this.#header), this.#channelData]).toString('base64')
-    const withoutProof = `c=${channel},r=${nonce}`
+    const withoutProof = `c=${channel},r=${this.#finalNonce(nonce!)}`
     const authMessage = `n=${this.#user},r=${this.nonce},${text},${withoutProof}`
     const signature = this.#hmac(storedKey, authMessage)
     const proof = Buffer.from(clientKey.map((byte, at) => byte ^ signature[at]!))
