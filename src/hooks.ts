@@ -83,7 +83,12 @@ export interface Challenge {
 /** What an authenticator answers. */
 export type Verdict = Allow | Deny | Next | Challenge
 
-export function allow(details: Omit<Allow, 'type'> = {}): Allow {
+/** Lets pass: a client, a takeover, a message or a subscription, by what is given. */
+export function allow(details?: Omit<Allow, 'type'>): Allow
+export function allow(details: Omit<AllowTakeover, 'type'>): AllowTakeover
+export function allow(details: Omit<AllowPublish, 'type'>): AllowPublish
+export function allow(details: Omit<AllowSubscription, 'type'>): AllowSubscription
+export function allow(details: object = {}): Allow | AllowTakeover | AllowPublish | AllowSubscription {
   return { type: 'allow', ...details }
 }
 
