@@ -32,17 +32,20 @@ import {
 import { ReasonCode } from './reason-codes.ts'
 import { Router } from './router/router.ts'
 import { isTopicFilter } from './router/topics.ts'
+import { reloadsRoles, rolesInForce } from './session/access.ts'
 import type { Connection } from './session/connection.ts'
 import type { SessionCore, SessionPolicy } from './session/core.ts'
 import { Deadlines } from './session/deadlines.ts'
-import { withTimeout } from './session/decide.ts'
+import { hookDenied, hookFailed, withTimeout } from './session/decide.ts'
 import { deliverSafely } from './session/deliver.ts'
 import { Entrances, type Entrance } from './session/entrances.ts'
 import { implement } from './session/implementations.ts'
 import { Keepalive } from './session/keepalive.ts'
 import { LocalClient, type ClientOptions } from './session/local-client.ts'
 import { checkedPayload } from './session/message-check.ts'
+import { ObserverCalls } from './session/observer-calls.ts'
 import { RateLimit } from './session/rate-limit.ts'
+import { changeRoles } from './session/reauthorise.ts'
 import { Registry } from './session/registry.ts'
 import { Session } from './session/session.ts'
 import { BrokerSessions } from './session/sessions.ts'
@@ -99,7 +102,7 @@ export interface Broker {
   close(options?: { readonly drainTimeoutMs?: number }): Promise<void>
 }
 
-/** Makes a broker. Nothing is listened on yet. Throws SMQ_OPTION_INVALID and SMQ_MACHINE_INVALID. */
+/** Makes a broker. Nothing is listened on yet. Throws SMQ_OPTION_INVALID, SMQ_ROLES_INVALID and SMQ_MACHINE_INVALID. */
 export function createBroker(options: BrokerOptions = {}): Broker {
   return new Engine(options)
 }
@@ -131,7 +134,7 @@ class Engine implements Broker {
     this.#core = this.#makeCore(options)
     this.#wills = new Wills(this.#core)
     this.#core.machine = implement(options.machine ?? sessionMachine, this.#core, this.#wills)
-    this.sessions = new BrokerSessions(this.#core.registry)
+    this.sessions = new BrokerSessions(this.#core, this.#guard)
     this.#actor = createActor(
       brokerMachine.provide({ actors: { drain: fromPromise<void, DrainInput>(({ input }) => this.#drain(input)) } }),
     )
@@ -143,7 +146,10 @@ class Engine implements Broker {
       },
       error: (error) => this.#logger.error({ err: error }, 'the broker actor failed'),
       // Not before: that it has stopped is an event as well.
-      complete: () => this.#events.close(),
+      complete: () => {
+        this.#core.observers.flush()
+        this.#events.close()
+      },
     })
     this.#actor.start()
   }
@@ -173,18 +179,15 @@ class Engine implements Broker {
       }),
       events: this.#events,
       logger: this.#logger,
-      features: {
-        maximumQoS: options.maximumQoS ?? 2,
-        retainAvailable: options.retainAvailable ?? true,
-        wildcardSubscriptionAvailable: options.wildcardSubscriptionAvailable ?? true,
-        subscriptionIdentifiersAvailable: options.subscriptionIdentifiersAvailable ?? true,
-        sharedSubscriptionAvailable: options.sharedSubscriptionAvailable ?? true,
-        responseInformation: options.responseInformation,
-        overflowPolicy: options.overflowPolicy ?? 'drop-oldest',
-      },
+      observers: new ObserverCalls({
+        clock: this.#clock,
+        events: this.#events,
+        maxCalls: () => this.limits.maxObserverCalls,
+      }),
       limits,
       wills: new RateLimit(this.#clock, limits.maxWillsPerSecond, limits.maxWillsPerSecond),
-      policyVersion: 0,
+      policyVersion: 1,
+      roles: rolesInForce(options, 1),
       decidesAtOnce: true,
       machine: sessionMachine,
     }
@@ -244,7 +247,11 @@ class Engine implements Broker {
 
   async reload(changes: ReloadOptions): Promise<void> {
     this.#assertOpen()
+    const isAboutRoles = reloadsRoles(changes)
+    // Found out before anything changes.
+    if (isAboutRoles) rolesInForce({ ...this.#entrances.options, ...changes } as BrokerOptions, 0)
     await this.#entrances.reload(changes)
+    if (isAboutRoles) await changeRoles(this.#core, this.#entrances.options)
   }
 
   attach(stream: Duplex, info: Partial<ConnectionInfo> = {}): void {
@@ -284,12 +291,14 @@ class Engine implements Broker {
     }
     withTimeout(this.#clock, policy.limits.decisionTimeoutMs, 'onConnection', (async () => onConnection(info))()).then(
       (verdict) => {
-        if (verdict?.type !== 'next') refuse(verdict?.type === 'deny' ? verdict.reason : 'no verdict')
-        else if (stream.destroyed || this.#isClosing) refuse('it was closed before the verdict')
+        if (verdict.type === 'deny') {
+          hookDenied(this.#events, 'onConnection', '', verdict)
+          refuse(verdict.reason)
+        } else if (stream.destroyed || this.#isClosing) refuse('it was closed before the verdict')
         else start()
       },
       (error: unknown) => {
-        this.#events.emit({ type: 'hook.failed', hook: 'onConnection', clientId: '', error })
+        hookFailed(this.#events, 'onConnection', '', error)
         refuse('the decision failed')
       },
     )
@@ -314,7 +323,7 @@ class Engine implements Broker {
 
   readonly #guard = <T>(observable: Observable<T>): Observable<T> =>
     new GuardedObservable(observable, (error) =>
-      this.#logger.error({ err: error }, 'an observer of messages failed and was unsubscribed'),
+      this.#logger.error({ err: error }, 'an observer failed and was unsubscribed'),
     )
 
   async publish(message: MessageInput): Promise<number> {
@@ -366,6 +375,7 @@ class Engine implements Broker {
     })
     deadlines.close()
     keepalive.close()
+    registry.watches.close()
     await this.#entrances.closeAll()
   }
 

@@ -1,3 +1,6 @@
+export type { FilterComparator, FilterExpression, FilterLimits, FilterValue } from './auth/filter/ast.ts'
+export { formatFilter as formatSessionFilter } from './auth/filter/format.ts'
+export { parseFilter as parseSessionFilter } from './auth/filter/parse.ts'
 export { jwt } from './auth/jwt.ts'
 export type { ClaimPath, JwksOptions, JwtAlgorithm, JwtKey, JwtOptions } from './auth/jwt-options.ts'
 export {
@@ -7,15 +10,15 @@ export {
   type MutualTlsOptions,
 } from './auth/mutual-tls.ts'
 export { passwordFile, type PasswordFile, type PasswordFileOptions } from './auth/password-file.ts'
-export { authenticator, staticUsers, type StaticUser } from './auth/static-users.ts'
-export { webhook, type WebhookOptions } from './auth/webhook.ts'
 export { scram, type ScramOptions } from './auth/scram.ts'
 export { scramCredentials, type ScramCredentials, type ScramMechanism } from './auth/scram-credentials.ts'
 export { addScramUser, removeScramUser, type NewScramUser } from './auth/scram-file.ts'
 export type { ScramLookup, ScramUser } from './auth/scram-users.ts'
+export { authenticator, staticUsers, type StaticUser } from './auth/static-users.ts'
+export { webhook, type WebhookOptions } from './auth/webhook.ts'
 export { createBroker, type Broker, type BrokerListener } from './broker.ts'
 export { StatemqError, errorTable, type ErrorCode, type ErrorPosition } from './errors.ts'
-export type { BrokerEvent, DropReason, SessionState } from './events.ts'
+export type { BrokerEvent, DropReason, EventOf, SessionState } from './events.ts'
 export {
   allow,
   challenge,
@@ -23,12 +26,16 @@ export {
   next,
   type Allow,
   type AllowMessage,
+  type AllowPublish,
   type AllowSubscription,
+  type AllowTakeover,
+  type AllowUnsubscription,
   type AuthenticationRequest,
   type Authenticator,
   type ChannelBindingType,
   type Challenge,
   type ConnectRequest,
+  type DecisionHooks,
   type Deny,
   type Grant,
   type HookClient,
@@ -57,8 +64,11 @@ export {
   defaultLimits,
   type AddressOptions,
   type BrokerOptions,
+  type ClientIdRules,
   type Clock,
   type CommonListenerOptions,
+  type GrantFeatures,
+  type GrantLimits,
   type Limits,
   type ListenerOptions,
   type Logger,
@@ -67,6 +77,7 @@ export {
   type ReloadableOption,
   type ReloadOptions,
   type SharedSubscriptionStrategy,
+  type TakeoverPolicy,
   type TcpListenerOptions,
   type TlsListenerOptions,
   type TlsOptions,
@@ -75,6 +86,27 @@ export {
   type WsListenerOptions,
   type WssListenerOptions,
 } from './options.ts'
+export type { ObserverHooks } from './observers.ts'
 export { ReasonCode, type FailureReasonCode } from './reason-codes.ts'
+export type {
+  DecidingPermission,
+  PartialSubscriptions,
+  Permission,
+  PermissionAction,
+  RoleDefinition,
+  RoleDefinitions,
+} from './roles.ts'
 export type { ClientOptions, ClientSubscribeOptions, LocalClient } from './session/local-client.ts'
-export type { BrokerSessions, SessionView } from './session/sessions.ts'
+export { decodeRoles, encodeRoles } from './session/fixed-properties.ts'
+export type { SessionTarget } from './session/session-bulk.ts'
+export type { DirectMessage } from './session/session-delivery.ts'
+export type {
+  AttributeChange,
+  PreviousValues,
+  PropertyChange,
+  RoleChange,
+  SessionOutcome,
+} from './session/session-operations.ts'
+export type { SessionView } from './session/session-view.ts'
+export type { SessionChange, SessionChanges } from './session/session-watch.ts'
+export type { BrokerSessions, SessionOutcomes } from './session/sessions.ts'

@@ -1,41 +1,102 @@
 import type { SessionContext } from '../../machines/session.machine.ts'
 import type { SessionState } from '../events.ts'
-import type { ConnectRequest } from '../hooks.ts'
-import type { FixedProperties } from '../properties.ts'
+import type { ConnectRequest, Grant } from '../hooks.ts'
+import {
+  fixedPropertyNames,
+  type FixedProperties,
+  type FixedPropertyName,
+  type SessionProperties,
+} from '../properties.ts'
+
+/** What the broker knows of a session: a number where it is a time, in milliseconds since the epoch. */
+export type FixedValue = string | number | undefined
+
+/** Where a fixed property is read from. */
+interface Facts {
+  readonly context: SessionContext
+  readonly state: SessionState
+  readonly connect: ConnectRequest | undefined
+}
+
+const readers: { readonly [Name in FixedPropertyName]: (facts: Facts) => FixedValue } = {
+  $SessionId: ({ context }) => context.sessionId,
+  $ClientId: ({ connect }) => connect?.clientId,
+  $Principal: ({ context }) => context.grant?.principal,
+  $Roles: ({ context }) => context.grant && encodeRoles(rolesOf(context.grant)),
+  $State: ({ state }) => state,
+  $ClientIP: ({ context }) => context.connection.remoteAddress,
+  $Transport: ({ context }) => context.connection.transport,
+  $Listener: ({ context }) => context.connection.listener,
+  $ServerName: ({ context }) => context.connection.tls?.serverName,
+  $TlsVersion: ({ context }) => context.connection.tls?.version,
+  // Text, as every fixed property that is no time.
+  $ProtocolVersion: ({ connect }) => connect && String(connect.protocolVersion),
+  $StartTime: ({ context }) => Math.round(context.startedAtMs),
+  $ExpiryTime: ({ context }) => context.grant?.expiresAtMs,
+  $Authenticator: ({ context }) => context.grant?.authenticator,
+  $Country: ({ context }) => propertyOf(context.grant, '$Country'),
+  $Language: ({ context }) => propertyOf(context.grant, '$Language'),
+  $Latitude: ({ context }) => propertyOf(context.grant, '$Latitude'),
+  $Longitude: ({ context }) => propertyOf(context.grant, '$Longitude'),
+}
+
+const readersByName: ReadonlyMap<string, (facts: Facts) => FixedValue> = new Map(Object.entries(readers))
 
 /**
- * What the broker itself knows of a session, as text. `connect` is the CONNECT that is being decided
- * on, where the chart does not have it yet.
+ * One fixed property. `connect` is the CONNECT that is being decided on, where the chart does not
+ * have it yet. Undefined where the session has none, and for a name that is none.
  */
+export function fixedPropertyOf(name: string, facts: Facts): FixedValue {
+  return readersByName.get(name)?.(facts)
+}
+
+/** What the broker itself knows of a session, as text. */
 export function fixedPropertiesOf(
   context: SessionContext,
   state: SessionState,
   connect: ConnectRequest | undefined = context.connect,
 ): FixedProperties {
-  const { connection, grant } = context
-  const properties: Record<string, string> = Object.create(null)
-  const set = (name: string, value: string | number | undefined): void => {
+  const properties = Object.create(null) as Partial<Record<FixedPropertyName, string>>
+  const facts = { context, state, connect }
+  for (const name of fixedPropertyNames) {
+    const value = readers[name](facts)
     if (value !== undefined) properties[name] = String(value)
   }
-  set('$SessionId', context.sessionId)
-  set('$ClientId', connect?.clientId)
-  set('$Principal', grant?.principal)
-  if (grant) set('$Roles', encodeRoles(grant.roles))
-  set('$State', state)
-  set('$ClientIP', connection.remoteAddress)
-  set('$Transport', connection.transport)
-  set('$Listener', connection.listener)
-  set('$ServerName', connection.tls?.serverName)
-  set('$TlsVersion', connection.tls?.version)
-  set('$ProtocolVersion', connect?.protocolVersion)
-  set('$StartTime', Math.round(context.startedAtMs))
-  set('$ExpiryTime', grant?.expiresAtMs)
-  set('$Authenticator', grant?.authenticator)
-  if (grant) for (const name of ['$Country', '$Language', '$Latitude', '$Longitude']) set(name, grant.properties[name])
   return properties
 }
 
-/** Roles as one text: quoted, separated by commas. */
+// A grant may come from an embedder's own `authenticate` actor, which may have made it of ordinary
+// objects, or have left out what it had no use for.
+
+export function rolesOf(grant: Grant | undefined): readonly string[] {
+  return grant?.roles ?? NO_ROLES
+}
+
+export function propertiesOf(grant: Grant | undefined): SessionProperties {
+  return grant?.properties ?? NO_PROPERTIES
+}
+
+export function propertyOf(grant: Grant | undefined, name: string): string | undefined {
+  const properties = propertiesOf(grant)
+  return Object.hasOwn(properties, name) ? properties[name] : undefined
+}
+
+const NO_ROLES: readonly string[] = []
+const NO_PROPERTIES: SessionProperties = Object.freeze(Object.create(null) as Record<string, string>)
+
+/** Roles as `$Roles` holds them: `"operator","admin"`, with `\` before a quote or another `\`. */
 export function encodeRoles(roles: readonly string[]): string {
-  return roles.map((role) => JSON.stringify(role)).join(',')
+  return roles.map((role) => `"${role.replace(/["\\]/g, '\\$&')}"`).join(',')
+}
+
+/** The roles of a `$Roles`. Throws a TypeError for text that {@link encodeRoles} does not make. */
+export function decodeRoles(text: string): string[] {
+  const roles: string[] = []
+  const role = /"((?:[^"\\]|\\["\\])*)"(,(?=")|$)/suy
+  while (role.lastIndex < text.length) {
+    const match = role.exec(text)
+    if (!match) throw new TypeError('not a list of quoted roles')
+    roles.push(match[1]!.replace(/\\(.)/gsu, '$1'))
+  }
+  return roles
 }

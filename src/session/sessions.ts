@@ -1,96 +1,176 @@
-import type { SessionContext } from '../../machines/session.machine.ts'
-import type { SessionState } from '../events.ts'
-import { ReasonCode } from '../reason-codes.ts'
-import type { Registry } from './registry.ts'
-import type { Session, SessionActor } from './session.ts'
+import { Observable } from 'rxjs'
 
-/** A session as an embedder sees it. */
-export interface SessionView {
-  readonly clientId: string
-  /** Unique for the life of the process. */
-  readonly sessionId: string
-  readonly state: SessionState
-  /** What the chart knows of it: grant, settings, will, deadlines. Never a secret or a payload. */
-  readonly context: SessionContext
-  /** The actor itself: observe it; send it events only if you know the chart. */
-  readonly actorRef: SessionActor
-  /** Messages that wait in its outbox. */
-  readonly queuedMessages: number
-  readonly queuedBytes: number
-  /** QoS 1 and 2 messages that it has not acknowledged. */
-  readonly inflightMessages: number
-  /** Filters as its client wrote them. */
-  readonly subscriptions: readonly string[]
-  /** Ends the connection with a DISCONNECT (MQTT 5); its will is published by the rules. Default 0x98. */
-  disconnect(reasonCode?: ReasonCode, reason?: string): void
-  /** Ends the session, and its connection if it has one. */
-  expire(): void
-}
+import type { AttributeScope, AttributeValue } from '../properties.ts'
+import type { ReasonCode } from '../reason-codes.ts'
+import type { SessionCore } from './core.ts'
+import { runOver, type SessionTarget } from './session-bulk.ts'
+import { DirectDelivery, type DirectMessage } from './session-delivery.ts'
+import {
+  attributeChange,
+  disconnection,
+  expiration,
+  propertyChange,
+  revocation,
+  roleChange,
+  type AttributeChange,
+  type PreviousValues,
+  type PropertyChange,
+  type RoleChange,
+  type SessionOutcome,
+} from './session-operations.ts'
+import { SessionSelection } from './session-selection.ts'
+import { LiveSessionView, type SessionView } from './session-view.ts'
+import { SessionWatch, type SessionChange } from './session-watch.ts'
+import type { Session } from './session.ts'
 
-/** All sessions of a broker, online and offline, by client identifier: reads like a Map. */
+type Guard = <T>(observable: Observable<T>) => Observable<T>
+
+/** What an operation came to, one outcome for each session that it was about. */
+export type SessionOutcomes<Previous = undefined> = Promise<readonly SessionOutcome<Previous>[]>
+
+/**
+ * All sessions of a broker, online and offline, by client identifier: reads like a Map. `docs/sessions.md`
+ * has the language of its filters.
+ *
+ * Operations take the session of a client identifier or all that a filter selects, a few milliseconds at
+ * a time; each session is judged right before its turn. They reject with SMQ_SESSION_UNKNOWN,
+ * SMQ_SESSION_FILTER_INVALID or SMQ_SESSION_CHANGE_INVALID, and have then changed nothing. What fails for
+ * one session is that one's outcome.
+ */
 export class BrokerSessions implements Iterable<[string, SessionView]> {
-  readonly #registry: Registry
+  readonly #core: SessionCore
+  readonly #guard: Guard
+  readonly #delivery: DirectDelivery
 
-  constructor(registry: Registry) {
-    this.#registry = registry
+  constructor(core: SessionCore, guard: Guard) {
+    this.#core = core
+    this.#guard = guard
+    this.#delivery = new DirectDelivery(core)
   }
 
   get size(): number {
-    return this.#registry.sessions.size
+    return this.#core.registry.sessions.size
   }
 
   get(clientId: string): SessionView | undefined {
-    const session = this.#registry.sessions.get(clientId)
-    return session && viewOf(session)
+    const session = this.#core.registry.sessions.get(clientId)
+    return session && this.#viewOf(session)
   }
 
   has(clientId: string): boolean {
-    return this.#registry.sessions.has(clientId)
+    return this.#core.registry.sessions.has(clientId)
   }
 
   keys(): IterableIterator<string> {
-    return this.#registry.sessions.keys()
+    return this.#core.registry.sessions.keys()
   }
 
   *values(): IterableIterator<SessionView> {
-    for (const session of this.#registry.sessions.values()) yield viewOf(session)
+    for (const session of this.#core.registry.sessions.values()) yield this.#viewOf(session)
   }
 
   *entries(): IterableIterator<[string, SessionView]> {
-    for (const [clientId, session] of this.#registry.sessions) yield [clientId, viewOf(session)]
+    for (const [clientId, session] of this.#core.registry.sessions) yield [clientId, this.#viewOf(session)]
   }
 
   [Symbol.iterator](): IterableIterator<[string, SessionView]> {
     return this.entries()
   }
-}
 
-function viewOf(session: Session): SessionView {
-  return {
-    clientId: session.clientId,
-    sessionId: session.id,
-    get state() {
-      return session.state
-    },
-    get context() {
-      return session.context
-    },
-    actorRef: session.actor,
-    get queuedMessages() {
-      return session.outbound?.queued ?? 0
-    },
-    get queuedBytes() {
-      return session.outbound?.queuedBytes ?? 0
-    },
-    get inflightMessages() {
-      return session.outbound?.inflight ?? 0
-    },
-    get subscriptions() {
-      return [...(session.subscriptions?.entries() ?? [])].map(([filter]) => filter)
-    },
-    disconnect: (reasonCode = ReasonCode.AdministrativeAction, reason = 'disconnected by the operator') => {
-      session.send({ type: 'session.disconnect', reasonCode, reason })
-    },
-    expire: () => session.send({ type: 'session.expire' }),
+  /** The sessions that a filter selects. Throws SMQ_SESSION_FILTER_INVALID. */
+  select(filter: string): SessionView[] {
+    return Array.from(this.#selection(filter), this.#viewOf)
   }
+
+  /** How many sessions a filter selects. Throws SMQ_SESSION_FILTER_INVALID. */
+  count(filter: string): number {
+    let count = 0
+    for (const _ of this.#selection(filter)) count++
+    return count
+  }
+
+  /**
+   * The sessions that a filter selects, and from then on what changes about that: which ones come and go,
+   * and what is different in those that stay, with the values before. Told in later turns of the event
+   * loop, so that no observer can stall or kill a session; one that falls more than 100,000 changes behind
+   * gets the error SMQ_WATCH_OVERFLOW. Completes when the broker has stopped. Throws
+   * SMQ_SESSION_FILTER_INVALID.
+   */
+  watch(filter: string): Observable<SessionChange> {
+    // Read now, so that a mistake is the caller's and not an observer's.
+    this.#selection(filter)
+    const { clock, registry } = this.#core
+    return this.#guard(
+      new Observable((observer) =>
+        registry.watches.add(new SessionWatch(this.#selection(filter), this.#viewOf, clock, observer)),
+      ),
+    )
+  }
+
+  /**
+   * Takes roles away and gives others: subscriptions, queued messages and the will are looked at again. A
+   * role that is absent or present already is passed over; nothing to change, or one role both ways, is
+   * SMQ_SESSION_CHANGE_INVALID. `previous` are the roles before.
+   */
+  async changeRoles(target: SessionTarget, change: RoleChange): SessionOutcomes<readonly string[]> {
+    return runOver(this.#core, target, roleChange(change))
+  }
+
+  /**
+   * Sets session properties; null removes. `$Country`, `$Language`, `$Latitude` and `$Longitude` may be set
+   * too, other fixed ones are SMQ_SESSION_CHANGE_INVALID. More than `maxSessionProperties` or
+   * `maxSessionPropertyBytes`: that session fails with SMQ_SESSION_LIMIT and keeps what it has. `previous`
+   * has what changed, as it was.
+   */
+  async setProperties(target: SessionTarget, change: PropertyChange): SessionOutcomes<PreviousValues<string>> {
+    return runOver(this.#core, target, propertyChange(change))
+  }
+
+  /**
+   * Sets attributes; null removes. Those of a connection end with it, and a session without one fails with
+   * SMQ_SESSION_OFFLINE; those of a session end with the session. More than `maxAttributes` or
+   * `maxAttributeBytes`: that session fails with SMQ_SESSION_LIMIT and keeps what it has.
+   */
+  async setAttributes(
+    target: SessionTarget,
+    change: AttributeChange,
+    options: { readonly scope: AttributeScope },
+  ): SessionOutcomes<PreviousValues<AttributeValue>> {
+    return runOver(this.#core, target, attributeChange(change, options))
+  }
+
+  /** Ends connections with a DISCONNECT (MQTT 5); wills are published by the rules. Default 0x98. */
+  async disconnect(target: SessionTarget, reasonCode?: ReasonCode, reason?: string): SessionOutcomes {
+    return runOver(this.#core, target, disconnection(reasonCode, reason))
+  }
+
+  /**
+   * Takes grants away at once: clients are disconnected with 0x87, their wills are not sent, and what waits
+   * for them is given up. A session that outlives its connection stays its principal's, who has to
+   * authenticate again. The reason is for events and logs, not for the client.
+   */
+  async revoke(target: SessionTarget, reason?: string): SessionOutcomes {
+    return runOver(this.#core, target, revocation(reason))
+  }
+
+  /** Ends sessions, and the connections of those that have one. */
+  async expire(target: SessionTarget): SessionOutcomes {
+    return runOver(this.#core, target, expiration())
+  }
+
+  /**
+   * Gives a message to these sessions, whether they subscribe to its topic or not. It goes the way of every
+   * delivery: the right to receive it and `onDeliver` are checked, and QoS 1 and 2 wait for a session that
+   * is away or slow. Nothing is retained, and no other subscriber sees it. A session that does not get it
+   * fails with SMQ_PUBLISH_REFUSED. Rejects with SMQ_TOPIC_INVALID and SMQ_MESSAGE_INVALID too.
+   */
+  async publishTo(target: SessionTarget, message: DirectMessage): SessionOutcomes {
+    return runOver(this.#core, target, this.#delivery.operation(message))
+  }
+
+  #selection(filter: string): SessionSelection {
+    return new SessionSelection(filter, this.#core.registry, this.#core.limits)
+  }
+
+  readonly #viewOf = (session: Session): SessionView => new LiveSessionView(session, this.#delivery)
 }
