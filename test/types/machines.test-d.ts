@@ -13,6 +13,7 @@ import type {
   SessionInput,
   SessionMachine,
   SessionOutput,
+  Takeover,
   WillOutput,
 } from 'statemq/machines'
 
@@ -23,8 +24,15 @@ describe('sessionMachine.provide', () => {
     const provided = sessionMachine.provide({
       guards: {
         incumbentChanged: (_, params) => {
-          expectTypeOf(params).toEqualTypeOf<{ incumbent: string | undefined }>()
+          expectTypeOf(params).toEqualTypeOf<{
+            incumbent: string | undefined
+            previousState: 'online' | 'offline' | undefined
+          }>()
           return false
+        },
+        mayTakeOver: (_, params) => {
+          expectTypeOf(params).toEqualTypeOf<Takeover>()
+          return params.previousState === 'offline'
         },
       },
       actions: {
