@@ -1,6 +1,5 @@
 import { StatemqError } from '../errors.ts'
 import type { RoleDefinitions } from '../roles.ts'
-import { AccessCache } from './access-cache.ts'
 import { Access } from './access.ts'
 import { readPermission, type Rule } from './permission.ts'
 import { RoleSet } from './role-set.ts'
@@ -80,8 +79,6 @@ export class RolePolicy {
   readonly #roles: ReadonlyMap<string, Role>
   /** By the sorted names of its roles, in the order of last use. */
   readonly #sets = new Map<string, { readonly set: RoleSet; readonly shared: Access | undefined }>()
-  readonly #cache = new AccessCache()
-  #owners = 1
 
   constructor(roles: ReadonlyMap<string, Role>, version: number) {
     this.#roles = roles
@@ -123,7 +120,7 @@ export class RolePolicy {
     for (const name of all) for (const included of this.#roles.get(name)!.include) all.add(included)
     const roles = [...all].sort()
     const rules = roles.flatMap((name) => this.#roles.get(name)!.rules)
-    const set = new RoleSet(roles, rules, this.#cache, (count) => (this.#owners += count) - count)
+    const set = new RoleSet(roles, rules)
     return { set, shared: set.templates.length === 0 ? new Access(this.version, set, []) : undefined }
   }
 }

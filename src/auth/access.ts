@@ -1,6 +1,5 @@
 import type { QoS } from '../messages.ts'
 import type { DecidingPermission } from '../roles.ts'
-import { MAX_REMEMBERED_TOPIC } from './access-cache.ts'
 import { covers, filterLevels, overlaps, type FilterLevels } from './permission-filter.ts'
 import { permitted } from './permission-index.ts'
 import { publishBit, receiveBit, type Rule } from './permission.ts'
@@ -25,6 +24,9 @@ export interface SubscribeDecision {
   readonly rule: DecidingPermission | undefined
 }
 
+/** A longer topic is not kept, since there is one per session. */
+const MAX_REMEMBERED_TOPIC = 256
+
 /** A rule that has a say about a requested filter. */
 interface Match {
   readonly rule: Rule
@@ -35,7 +37,8 @@ interface Match {
 
 /**
  * What one identity may do under one version of the roles. Sessions with the same roles share it
- * where no permission speaks of the session itself. The two questions of the hot path allocate nothing.
+ * where no permission speaks of the session itself. The two questions of the hot path allocate nothing,
+ * and remember the topic that they were asked about last.
  */
 export class Access {
   readonly policyVersion: number

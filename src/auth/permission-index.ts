@@ -19,12 +19,72 @@ export interface IndexedRule {
   readonly bits: number
 }
 
+/** Children by the text of their level, found without cutting that text out of a topic. */
+class Children {
+  /** As many places as a power of two, at most half of them taken. */
+  #labels: (string | undefined)[] = Array.from({ length: 4 })
+  #nodes: (Node | undefined)[] = Array.from({ length: 4 })
+  #size = 0
+
+  /** The node of the level `text[start, end)`, whose hash is `hash`. */
+  find(text: string, start: number, end: number, hash: number): Node | undefined {
+    const labels = this.#labels
+    const mask = labels.length - 1
+    for (let at = hash & mask; ; at = (at + 1) & mask) {
+      const label = labels[at]
+      if (label === undefined) return undefined
+      if (label.length === end - start && text.startsWith(label, start)) return this.#nodes[at]
+    }
+  }
+
+  ensure(label: string): Node {
+    const known = this.find(label, 0, label.length, hashOf(label))
+    if (known !== undefined) return known
+    if ((this.#size + 1) * 2 > this.#labels.length) this.#grow()
+    const made = new Node()
+    this.#put(label, made)
+    return made
+  }
+
+  #put(label: string, node: Node): void {
+    const mask = this.#labels.length - 1
+    let at = hashOf(label) & mask
+    while (this.#labels[at] !== undefined) at = (at + 1) & mask
+    this.#labels[at] = label
+    this.#nodes[at] = node
+    this.#size += 1
+  }
+
+  #grow(): void {
+    const labels = this.#labels
+    const nodes = this.#nodes
+    this.#labels = Array.from({ length: labels.length * 2 })
+    this.#nodes = Array.from({ length: labels.length * 2 })
+    this.#size = 0
+    for (const [at, label] of labels.entries()) if (label !== undefined) this.#put(label, nodes[at]!)
+  }
+}
+
+/** Labels come from the configuration, so nobody can choose them to collide. */
+const HASH_START = 0x811c9dc5
+
+function hashStep(hash: number, unit: number): number {
+  const next = Math.imul(hash ^ unit, 0x01000193)
+  return next ^ (next >>> 15)
+}
+
+function hashOf(label: string): number {
+  let hash = HASH_START
+  for (let at = 0; at < label.length; at += 1) hash = hashStep(hash, label.charCodeAt(at))
+  return hash
+}
+
 class Node {
   /** Rights of topics that end here. */
   end = 0
   /** Rights of topics that end here or go on. */
   rest = 0
-  children: Map<string, Node> | undefined = undefined
+  children: Children | undefined = undefined
   any: Node | undefined = undefined
   /** By the number of the value that the level is to equal. */
   slots: number[] | undefined = undefined
@@ -32,6 +92,7 @@ class Node {
 }
 
 const DOLLAR = 0x24
+const SLASH = 0x2f
 
 /**
  * Finds what a set of permissions says about a topic: a trie of their levels in which every node
@@ -70,10 +131,7 @@ function childFor(node: Node, level: string | number): Node {
     return made
   }
   if (level === '+') return (node.any ??= new Node())
-  const children = (node.children ??= new Map<string, Node>())
-  let child = children.get(level)
-  if (child === undefined) children.set(level, (child = new Node()))
-  return child
+  return (node.children ??= new Children()).ensure(level)
 }
 
 /** `start` is where the next level begins; behind the end when there is none. */
@@ -82,13 +140,18 @@ function rightsFrom(node: Node, topic: string, start: number, values: readonly (
   let rights = node.rest
   const { children, any, slots } = node
   if (children === undefined && any === undefined && slots === undefined) return rights
-  const slash = topic.indexOf('/', start)
-  const end = slash < 0 ? topic.length : slash
+  let hash = HASH_START
+  let end = start
+  for (; end < topic.length; end += 1) {
+    const unit = topic.charCodeAt(end)
+    if (unit === SLASH) break
+    hash = hashStep(hash, unit)
+  }
   // MQTT-4.7.2-1
   if (any !== undefined && (start > 0 || topic.charCodeAt(0) !== DOLLAR))
     rights |= rightsFrom(any, topic, end + 1, values)
   if (children !== undefined) {
-    const child = children.get(topic.slice(start, end))
+    const child = children.find(topic, start, end, hash)
     if (child !== undefined) rights |= rightsFrom(child, topic, end + 1, values)
   }
   if (slots !== undefined) {

@@ -1,4 +1,3 @@
-import { MAX_REMEMBERED_TOPIC, type AccessCache } from './access-cache.ts'
 import { ANY, type FilterLevels } from './permission-filter.ts'
 import { PermissionIndex } from './permission-index.ts'
 import { PUBLISH_BITS, type Rule } from './permission.ts'
@@ -37,24 +36,18 @@ export class RoleSet {
   readonly templates: readonly LevelTemplate[]
   readonly #groups: readonly string[]
   readonly #variants: (Indexes | undefined)[]
-  readonly #cache: AccessCache
-  readonly #firstOwner: number
+  // One message is asked about for its publisher, then for many subscribers. A larger memory was slower than a walk.
+  #lastTopic = ''
+  #lastVariant = 0
+  #lastRights = 0
 
-  /** `reserve` gives out numbers under which the set's results are remembered in `cache`. */
-  constructor(
-    roles: readonly string[],
-    rules: readonly Rule[],
-    cache: AccessCache,
-    reserve: (count: number) => number,
-  ) {
+  constructor(roles: readonly string[], rules: readonly Rule[]) {
     const templates = new Map<string, { readonly slot: number; readonly template: LevelTemplate }>()
     this.roles = roles
     this.rules = rules.map((rule) => numbered(rule, templates))
     this.templates = [...templates.values()].map(({ template }) => template)
     this.#groups = [...new Set(rules.flatMap(({ group }) => (group === undefined ? [] : [group])))]
     this.#variants = Array.from<Indexes | undefined>({ length: this.#groups.length + 1 })
-    this.#cache = cache
-    this.#firstOwner = reserve(this.#variants.length)
   }
 
   variantOf(group: string | undefined): number {
@@ -64,16 +57,12 @@ export class RoleSet {
   /** What the rules say about a topic: see `permitted`. */
   rightsAt(topic: string, variant: number, values: readonly (string | undefined)[]): number {
     const { plain, varying } = (this.#variants[variant] ??= this.#makeIndexes(variant))
-    if (topic.length > MAX_REMEMBERED_TOPIC) {
-      return plain.rightsAt(topic, NO_VALUES) | (varying?.rightsAt(topic, values) ?? 0)
+    if (topic !== this.#lastTopic || variant !== this.#lastVariant) {
+      this.#lastRights = plain.rightsAt(topic, NO_VALUES)
+      this.#lastTopic = topic
+      this.#lastVariant = variant
     }
-    const owner = this.#firstOwner + variant
-    let rights = this.#cache.get(owner, topic)
-    if (rights < 0) {
-      rights = plain.rightsAt(topic, NO_VALUES)
-      this.#cache.set(owner, topic, rights)
-    }
-    return varying === undefined ? rights : rights | varying.rightsAt(topic, values)
+    return varying === undefined ? this.#lastRights : this.#lastRights | varying.rightsAt(topic, values)
   }
 
   #makeIndexes(variant: number): Indexes {
