@@ -131,27 +131,29 @@ class Webhook implements Authenticator {
     return verdict
   }
 
+  /** Who waits for an answer still gets it: a configuration that is reloaded refuses nobody. */
   close(): void {
-    this.#client.close()
+    const answers = Array.from(this.#flights.values(), ({ answer }) => answer)
+    void Promise.allSettled(answers).then(() => this.#client.close())
   }
 }
 
 /** One request, for as long as somebody waits for it. */
 class Flight {
+  readonly answer: Promise<Answered>
   readonly #abort = new AbortController()
-  readonly #answer: Promise<Answered>
   readonly #over: () => void
   #waiting = 0
 
   constructor(start: (signal: AbortSignal) => Promise<Answered>, over: () => void) {
     this.#over = over
-    this.#answer = start(this.#abort.signal).finally(over)
+    this.answer = start(this.#abort.signal).finally(over)
   }
 
   join(signal: AbortSignal): Promise<Answered> {
     this.#waiting += 1
     signal.addEventListener('abort', this.#leave, { once: true })
-    return this.#answer
+    return this.answer
   }
 
   readonly #leave = (): void => {

@@ -1,9 +1,18 @@
 import { stringify } from 'yaml'
 
-import { createBroker } from '../broker.ts'
+import { prepare } from './prepare.ts'
 import type { Settings } from './settings.ts'
 
 const brokerDefaults = {
+  partialSubscriptions: 'filter',
+  takeover: 'same-principal',
+  willPolicy: 'grant',
+  grantExpiry: 'disconnect',
+  failedReauthentication: 'disconnect',
+  reauthenticationProperties: 'keep',
+  proposedPropertyPrefix: 'session.',
+  deniedPublish: { mqtt5: 'acknowledge', mqtt3: 'disconnect' },
+  retainedOfRevoked: 'keep',
   overflowPolicy: 'drop-oldest',
   sharedSubscriptionStrategy: 'round-robin',
   maximumQoS: 2,
@@ -14,24 +23,27 @@ const brokerDefaults = {
 }
 
 /**
- * What would run, as a complete configuration file: every option with the value that it has. Keys
- * and certificates stay what they are in the file, names of files.
+ * What would run, as a complete configuration file: every option with the value that it has. Keys,
+ * certificates and secrets stay what they are in the file, names of files and variables.
  */
 export async function describeSettings(settings: Settings): Promise<string> {
-  // What the broker itself refuses, a check has to refuse too; nothing is opened by creating one.
-  const broker = createBroker(settings.broker)
-  await broker.close({ drainTimeoutMs: 0 })
-  const { limits: _changed, allowAnonymous = true, ...options } = settings.broker
+  const prepared = await prepare(settings)
+  await prepared.discard()
+  const { config, file } = settings
+  const { limits: _changed, listeners, store, logLevel, drainTimeoutMs, authenticators, ...options } = config
+  const { allowAnonymous = !authenticators?.length, deniedPublish, ...others } = options
   const effective = {
-    listeners: settings.listeners,
+    listeners,
+    ...(authenticators ? { authenticators } : {}),
     allowAnonymous,
     ...brokerDefaults,
-    ...options,
-    store: settings.store,
-    logLevel: settings.logLevel,
-    drainTimeoutMs: settings.drainTimeoutMs,
-    limits: { ...broker.limits },
+    ...others,
+    deniedPublish: { ...brokerDefaults.deniedPublish, ...deniedPublish },
+    store,
+    logLevel,
+    drainTimeoutMs,
+    limits: { ...prepared.limits },
   }
-  const source = settings.file === undefined ? 'no configuration file' : `${settings.file} is valid`
-  return `# ${source}; this would run:\n${stringify(effective)}`
+  const source = file === undefined ? 'no configuration file' : `${file} is valid`
+  return `# ${source}; this would run:\n${stringify(effective, { aliasDuplicateObjects: false })}`
 }

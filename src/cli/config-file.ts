@@ -18,6 +18,8 @@ interface Setting {
 /** A configuration and the means to say where in it something stands. */
 export interface LoadedConfig {
   readonly config: Config
+  /** It says nothing. */
+  readonly isEmpty: boolean
   locate(path: Path): Problem['where']
 }
 
@@ -148,7 +150,8 @@ export function loadConfig(file: string | undefined, settingTexts: readonly stri
   const value: unknown = toValue(document, locator) ?? {}
   const result = configSchema.safeParse(value)
   if (!result.success) throw new ConfigurationError(problemsOf(result.error, value, locator))
-  return { config: result.data, locate: (path) => locator.value(path) }
+  const isEmpty = Object.keys(result.data).length === 0
+  return { config: result.data, isEmpty, locate: (path) => locator.value(path) }
 }
 
 function applySettings(document: Document.Parsed, settings: readonly Setting[]): void {

@@ -1,9 +1,10 @@
 import { z } from 'zod'
 
-import { defaultLimits, limitFault, type BrokerOptions, type Limits } from '../options.ts'
+import { defaultLimits, limitFault, type BrokerOptions, type CommonListenerOptions, type Limits } from '../options.ts'
+import { authenticators } from './authenticator-schema.ts'
 
 /** The options that take code, which a file can't hold. */
-type CodeOnly = 'authenticators' | 'hooks' | 'machine' | 'clock' | 'logger' | 'server'
+type CodeOnly = 'hooks' | 'machine' | 'clock' | 'logger' | 'server'
 
 /** Zod's own number type refuses infinity, and a person may write it as a word. */
 function limitValue(name: keyof Limits) {
@@ -27,11 +28,28 @@ const limits = z.strictObject(
 const filled = z.string().min(1)
 const portNumber = z.int().min(0).max(65_535)
 
+const names = z.array(filled)
+const clientIds = z.strictObject({
+  fromPrincipal: z.boolean().exactOptional(),
+  prefix: z.string().exactOptional(),
+  pattern: z.string().exactOptional(),
+})
+
+/** What decides on the clients of a broker, and of one listener in place of the broker's. */
+const identity = {
+  authenticators: authenticators.exactOptional(),
+  allowAnonymous: z.boolean().exactOptional(),
+  anonymousRoles: names.exactOptional(),
+  clientIds: clientIds.exactOptional(),
+  takeover: z.enum(['same-principal', 'same-principal-when-offline', 'anyone']).exactOptional(),
+  willPolicy: z.enum(['grant', 'unexpired-grant']).exactOptional(),
+}
+
 const common = {
   name: filled.exactOptional(),
   limits: limits.exactOptional(),
-  allowAnonymous: z.boolean().exactOptional(),
-}
+  ...identity,
+} satisfies Record<Exclude<keyof CommonListenerOptions, CodeOnly>, z.ZodType>
 
 const address = {
   port: portNumber.exactOptional(),
@@ -52,6 +70,7 @@ const tls = {
   keyFile: filled,
   certFile: filled,
   caFile: filled.exactOptional(),
+  crlFile: filled.exactOptional(),
   requestCert: z.boolean().exactOptional(),
   rejectUnauthorized: z.boolean().exactOptional(),
   minVersion: z.enum(['TLSv1.2', 'TLSv1.3']).exactOptional(),
@@ -75,7 +94,6 @@ const listener = z.discriminatedUnion(
   { error: (issue) => (issue.code === 'invalid_union' ? 'expected "tcp", "tls", "ws", "wss" or "unix"' : undefined) },
 )
 
-const names = z.array(filled)
 const actions = z.union([z.enum(['publish', 'subscribe']), z.array(z.enum(['publish', 'subscribe']))])
 const permission = z.strictObject({
   allow: actions.exactOptional(),
@@ -87,22 +105,12 @@ const permission = z.strictObject({
   group: filled.exactOptional(),
 })
 const role = z.strictObject({ include: names.exactOptional(), permissions: z.array(permission).exactOptional() })
-const clientIds = z.strictObject({
-  fromPrincipal: z.boolean().exactOptional(),
-  prefix: z.string().exactOptional(),
-  pattern: z.string().exactOptional(),
-})
-
 /** Every option of `createBroker` that is not code; a new one without a place here does not compile. */
 const brokerOptions = {
   limits: limits.exactOptional(),
-  allowAnonymous: z.boolean().exactOptional(),
-  anonymousRoles: names.exactOptional(),
+  ...identity,
   roles: z.record(filled, role).exactOptional(),
   partialSubscriptions: z.enum(['filter', 'refuse']).exactOptional(),
-  clientIds: clientIds.exactOptional(),
-  takeover: z.enum(['same-principal', 'same-principal-when-offline', 'anyone']).exactOptional(),
-  willPolicy: z.enum(['grant', 'unexpired-grant']).exactOptional(),
   grantExpiry: z.enum(['disconnect', 'stay-without-rights']).exactOptional(),
   failedReauthentication: z.enum(['disconnect', 'keep']).exactOptional(),
   reauthenticationProperties: z.enum(['keep', 'replace']).exactOptional(),
@@ -138,5 +146,13 @@ export const configSchema = z.strictObject({
 export type Config = z.infer<typeof configSchema>
 export type ListenerConfig = z.infer<typeof listener>
 
-/** The keys of the file that `createBroker` takes as they are. */
+export type RolesConfig = NonNullable<Config['roles']>
+
+/** The keys of the file that are options of `createBroker`. */
 export const brokerOptionNames = Object.keys(brokerOptions) as ReadonlyArray<keyof typeof brokerOptions>
+
+/** Those of a listener that can be taken anew without opening it again; with TLS also what is in its files. */
+export const reloadableListenerNames = [...Object.keys(identity), 'limits'] as ReadonlyArray<
+  keyof typeof identity | 'limits'
+>
+export const tlsNames = Object.keys(tls) as ReadonlyArray<keyof typeof tls>

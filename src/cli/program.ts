@@ -15,7 +15,10 @@ Precedence: defaults < --config < --set < named flags. --port and --host change 
 listener of the file, --ws-port and --ws-host the first ws listener, --unix the first unix listener;
 where there is none they add one. Every key of the file is in docs/configuration.md.
 
-Without credentials configured, listeners open on loopback addresses only, unless --allow-anonymous.
+Without authenticators configured, listeners open on loopback addresses only, unless --allow-anonymous.
+
+SIGTERM and SIGINT drain and stop. SIGHUP reads the configuration again: roles, authenticators, TLS
+files, listeners; one that is not valid changes nothing, and the log says why.
 
 Exit status: 0 after a drain, 1 for a failure at run time, 2 for a wrong command line or configuration.`
 
@@ -50,7 +53,7 @@ function withSettings(command: Command): Command {
 }
 
 async function startCommand(flags: Flags): Promise<void> {
-  await start(resolveSettings(flags))
+  await start(flags)
 }
 
 /** Builds the command; `write` gets what is meant for standard output. */

@@ -1,11 +1,7 @@
-import { readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
-
 import { StatemqError } from '../errors.ts'
-import { reachesOtherMachines, type BrokerOptions, type ListenerOptions } from '../options.ts'
+import { reachesOtherMachines } from '../options.ts'
 import { loadConfig, type LoadedConfig } from './config-file.ts'
-import { ConfigurationError, type Problem } from './config-problems.ts'
-import { brokerOptionNames, type Config, type ListenerConfig, type logLevels } from './config-schema.ts'
+import type { Config, ListenerConfig, logLevels } from './config-schema.ts'
 
 /** The named flags of the command line; each beats the file and `--set`. */
 export interface Flags {
@@ -21,16 +17,13 @@ export interface Flags {
   readonly allowAnonymous?: true
 }
 
-/** All that a start needs, decided: nothing here is optional any more. */
+/** What is to run, as a configuration with everything on top of it. What files and variables it names is not read yet. */
 export interface Settings {
   readonly file: string | undefined
-  readonly listeners: readonly ListenerConfig[]
-  readonly broker: BrokerOptions
-  readonly store: 'memory'
-  readonly logLevel: (typeof logLevels)[number]
-  readonly drainTimeoutMs: number
-  /** The listeners as `broker.listen` takes them, keys and certificates read. */
-  readonly listenerOptions: readonly ListenerOptions[]
+  readonly config: Config & Required<Pick<Config, 'listeners' | 'store' | 'logLevel' | 'drainTimeoutMs'>>
+  /** File and `--set` say nothing. */
+  readonly isEmpty: boolean
+  readonly locate: LoadedConfig['locate']
 }
 
 type Transport = ListenerConfig['transport']
@@ -41,16 +34,16 @@ function withListener<Kind extends Transport>(
   transport: Kind,
   change: Partial<Extract<ListenerConfig, { transport: Kind }>>,
   fresh: Extract<ListenerConfig, { transport: Kind }>,
-): readonly ListenerConfig[] {
+): ListenerConfig[] {
   const index = listeners.findIndex((listener) => listener.transport === transport)
   if (index < 0) return [...listeners, { ...fresh, ...change }]
   return listeners.with(index, { ...listeners[index]!, ...change } as ListenerConfig)
 }
 
 /** Without any listener configured there is one: TCP on the loopback address. */
-function mergeListeners(config: Config, flags: Flags): readonly ListenerConfig[] {
+function mergeListeners(config: Config, flags: Flags): ListenerConfig[] {
   const { port, host, wsPort, wsHost = host, unix } = flags
-  let listeners: readonly ListenerConfig[] = config.listeners ?? [{ transport: 'tcp' }]
+  let listeners: ListenerConfig[] = config.listeners ?? [{ transport: 'tcp' }]
   if (port !== undefined || host !== undefined) {
     const change = { ...(port === undefined ? {} : { port }), ...(host === undefined ? {} : { host }) }
     listeners = withListener(listeners, 'tcp', change, { transport: 'tcp' })
@@ -67,67 +60,17 @@ function mergeListeners(config: Config, flags: Flags): readonly ListenerConfig[]
     : withListener(listeners, 'unix', { path: unix }, { transport: 'unix', path: unix })
 }
 
-/** Reads the files that listeners name, relative to the configuration file; collects what can't be read. */
-class MaterialReader {
-  readonly problems: Problem[] = []
-  readonly #folder: string
-  readonly #locate: LoadedConfig['locate']
-
-  constructor(file: string | undefined, locate: LoadedConfig['locate']) {
-    this.#folder = file === undefined ? process.cwd() : dirname(resolve(file))
-    this.#locate = locate
-  }
-
-  resolve(path: string): string {
-    return resolve(this.#folder, path)
-  }
-
-  read(path: string, place: ReadonlyArray<string | number>): Buffer {
-    try {
-      return readFileSync(this.resolve(path))
-    } catch (error) {
-      this.problems.push({ where: this.#locate(place), message: `${place.join('.')}: ${(error as Error).message}` })
-      return Buffer.alloc(0)
-    }
-  }
-}
-
-function toListenerOptions(listener: ListenerConfig, index: number, reader: MaterialReader): ListenerOptions {
-  const place = ['listeners', index]
-  if (listener.transport === 'unix') return { ...listener, path: reader.resolve(listener.path) }
-  if (listener.transport === 'tcp' || listener.transport === 'ws') return listener
-  const { keyFile, certFile, caFile, serverNames, ...others } = listener
-  const names = Object.entries(serverNames ?? {}).map(([name, files]) => {
-    const inside = [...place, 'serverNames', name]
-    return [
-      name,
-      {
-        key: reader.read(files.keyFile, [...inside, 'keyFile']),
-        cert: reader.read(files.certFile, [...inside, 'certFile']),
-      },
-    ]
-  })
-  return {
-    ...others,
-    key: reader.read(keyFile, [...place, 'keyFile']),
-    cert: reader.read(certFile, [...place, 'certFile']),
-    ...(caFile === undefined ? {} : { ca: reader.read(caFile, [...place, 'caFile']) }),
-    ...(serverNames === undefined
-      ? {}
-      : { serverNames: Object.fromEntries(names) as Record<string, { key: Buffer; cert: Buffer }> }),
-  }
-}
-
-/** A file can't name authenticators yet, so whoever reaches a listener may do everything. */
-function refuseUnprotected(listeners: readonly ListenerConfig[], allowAnonymous: boolean | undefined): void {
+/** Whoever reaches a listener without authenticators may do everything: that must have been said. */
+function refuseUnprotected(listeners: readonly ListenerConfig[], config: Config): void {
   for (const listener of listeners) {
-    if ((listener.allowAnonymous ?? allowAnonymous) === true || !reachesOtherMachines(listener)) continue
-    const { transport } = listener
+    const { transport, authenticators = config.authenticators ?? [] } = listener
+    const isOpen = (listener.allowAnonymous ?? config.allowAnonymous) === true
+    if (authenticators.length > 0 || isOpen || !reachesOtherMachines(listener)) continue
     const host = transport === 'unix' ? '' : (listener.host ?? '')
     throw new StatemqError(
       'SMQ_LISTEN_UNPROTECTED',
       `${transport} on ${host}: everyone who reaches it could publish and read everything. ` +
-        'Keep to 127.0.0.1, or say --allow-anonymous if an open broker is what you want',
+        'Configure authenticators, keep to 127.0.0.1, or say --allow-anonymous if an open broker is what you want',
     )
   }
 }
@@ -137,26 +80,18 @@ function refuseUnprotected(listeners: readonly ListenerConfig[], allowAnonymous:
  * {@link loadConfig} throws, and SMQ_LISTEN_UNPROTECTED.
  */
 export function resolveSettings(flags: Flags): Settings {
-  const { config, locate } = loadConfig(flags.config, flags.set ?? [])
-  const listeners = mergeListeners(config, flags)
-  const allowAnonymous = flags.allowAnonymous ?? config.allowAnonymous
-  refuseUnprotected(listeners, allowAnonymous)
-  const reader = new MaterialReader(flags.config, locate)
-  const listenerOptions = listeners.map((listener, index) => toListenerOptions(listener, index, reader))
-  if (reader.problems.length > 0) throw new ConfigurationError(reader.problems)
-  const named = brokerOptionNames.filter((name) => config[name] !== undefined).map((name) => [name, config[name]])
-  return {
-    file: flags.config,
-    listeners,
-    listenerOptions,
-    broker: {
-      ...(Object.fromEntries(named) as BrokerOptions),
-      ...(allowAnonymous === undefined ? {} : { allowAnonymous }),
-    },
-    store: flags.store ?? config.store ?? 'memory',
-    logLevel: flags.logLevel ?? config.logLevel ?? 'info',
-    drainTimeoutMs: config.drainTimeoutMs ?? defaultDrainTimeoutMs,
+  const { config: written, isEmpty, locate } = loadConfig(flags.config, flags.set ?? [])
+  const { allowAnonymous = written.allowAnonymous } = flags
+  const config = {
+    ...written,
+    listeners: mergeListeners(written, flags),
+    ...(allowAnonymous === undefined ? {} : { allowAnonymous }),
+    store: flags.store ?? written.store ?? 'memory',
+    logLevel: flags.logLevel ?? written.logLevel ?? 'info',
+    drainTimeoutMs: written.drainTimeoutMs ?? defaultDrainTimeoutMs,
   }
+  refuseUnprotected(config.listeners, config)
+  return { file: flags.config, config, isEmpty, locate }
 }
 
 /** The default of `broker.close`, and below the ten seconds after which container runtimes kill what does not stop. */

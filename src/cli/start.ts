@@ -1,7 +1,10 @@
-import { pino, type Logger } from 'pino'
+import { pino } from 'pino'
 
-import { createBroker, type Broker, type BrokerListener } from '../broker.ts'
-import type { Settings } from './settings.ts'
+import type { BrokerListener } from '../api.ts'
+import { createBroker } from '../broker.ts'
+import { prepare } from './prepare.ts'
+import { Reloader, type OpenListener, type Running } from './reload.ts'
+import { resolveSettings, type Flags } from './settings.ts'
 import { packageVersion } from './version.ts'
 
 const schemes = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws', wss: 'wss' } as const
@@ -14,12 +17,17 @@ function urlOf({ transport, address }: BrokerListener): string {
   return `${scheme}://${host}:${address.port}`
 }
 
-/** The first signal drains and ends with status 0; whoever sends a second one does not want to wait. */
-function stopOnSignals(broker: Broker, drainTimeoutMs: number, log: Logger): void {
+/**
+ * The first signal drains and ends with status 0; whoever sends a second one does not want to wait.
+ * SIGHUP reloads instead.
+ */
+function obeySignals(running: Running): void {
+  const { broker, log } = running
   let draining = false
   const stop = (signal: NodeJS.Signals): void => {
     if (draining) process.exit(1)
     draining = true
+    const { drainTimeoutMs } = running.settings.config
     log.info({ signal, drainTimeoutMs }, 'draining; the same signal again stops at once')
     broker.close({ drainTimeoutMs }).then(
       () => {
@@ -34,27 +42,31 @@ function stopOnSignals(broker: Broker, drainTimeoutMs: number, log: Logger): voi
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
+  const reloader = new Reloader(running)
+  process.on('SIGHUP', () => {
+    if (!draining) reloader.request()
+  })
 }
 
 /** Runs a broker until a signal ends it. Rejects when it can't be created or a listener can't be opened. */
-export async function start(settings: Settings): Promise<void> {
-  const log = pino({ level: settings.logLevel })
-  const broker = createBroker({ ...settings.broker, logger: log })
-  stopOnSignals(broker, settings.drainTimeoutMs, log)
-  const listeners: BrokerListener[] = []
+export async function start(flags: Flags): Promise<void> {
+  const settings = resolveSettings(flags)
+  const { logLevel, store, listeners: configs } = settings.config
+  const log = pino({ level: logLevel })
+  const prepared = await prepare(settings, log)
+  const broker = createBroker({ ...prepared.broker, logger: log })
+  const listeners: OpenListener[] = []
+  const running: Running = { broker, flags, log, settings, listeners }
+  obeySignals(running)
   try {
-    for (const options of settings.listenerOptions) listeners.push(await broker.listen(options))
+    for (const [index, options] of prepared.listeners.entries())
+      listeners.push({ config: configs[index]!, listener: await broker.listen(options) })
   } catch (error) {
     await broker.close({ drainTimeoutMs: 0 })
+    await prepared.discard()
     throw error
   }
-  const open = listeners.map((listener) => ({
-    name: listener.name,
-    transport: listener.transport,
-    ...listener.address,
-  }))
-  log.info(
-    { version: packageVersion(), store: settings.store, listeners: open },
-    `statemq listens on ${listeners.map(urlOf).join(', ')}`,
-  )
+  const open = listeners.map(({ listener: { name, transport, address } }) => ({ name, transport, ...address }))
+  const urls = listeners.map(({ listener }) => urlOf(listener)).join(', ')
+  log.info({ version: packageVersion(), store, listeners: open }, `statemq listens on ${urls}`)
 }

@@ -314,6 +314,19 @@ describe('under load', () => {
     await closed
   })
 
+  test('closing it lets who waits have the answer', async () => {
+    let answer: () => void = () => {}
+    const endpoint = await startEndpoint((response, asked) => {
+      answer = () => allowed(response, asked)
+    })
+    const authenticator = webhook({ url: endpoint.url })
+    const verdict = (async () => authenticator.authenticate(requestOf(question)))()
+    await endpoint.askedTimes(1)
+    await authenticator.close?.()
+    answer()
+    expect(await verdict).toEqual({ type: 'allow' })
+  })
+
   test('threat 63: requests are capped, so are those that wait, and more get 0x89', async () => {
     const answers: (() => void)[] = []
     const t = await start((response, asked) => void answers.push(() => allowed(response, asked)), {

@@ -29,8 +29,8 @@ test('docs/configuration.md names every key of the file, in the table of its kin
     .split('| Key | Default | Meaning |')
     .slice(1)
     .map((table) => [...table.matchAll(/^\| `([\w.]+)` \|/gm)].map((match) => match[1]!))
-  const [file = [], common = [], address = [], webSocket = [], tls = [], unix = []] = tables
-  expect(tables).toHaveLength(6)
+  const [file = [], common = [], address = [], webSocket = [], tls = [], unix = [], ...authenticators] = tables
+  expect(tables).toHaveLength(11)
 
   expect(file.toSorted()).toEqual(keysOf(schema).toSorted())
   const documented = [
@@ -41,4 +41,8 @@ test('docs/configuration.md names every key of the file, in the table of its kin
     [...common, ...unix],
   ]
   expect(documented.map((keys) => keys.toSorted())).toEqual(kinds.map((kind) => keysOf(kind).toSorted()))
+
+  const schemas = schema.properties?.['authenticators']?.items
+  const expected = (schemas?.oneOf ?? schemas?.anyOf ?? []).map((kind) => keysOf(kind).filter((key) => key !== 'type'))
+  expect(authenticators.map((keys) => keys.toSorted())).toEqual(expected.map((keys) => keys.toSorted()))
 })

@@ -1,13 +1,12 @@
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
-import { problemLine, type ConfigurationError } from '../../../src/cli/config-problems.ts'
 import { resolveSettings, type Flags } from '../../../src/cli/settings.ts'
 import { StatemqError } from '../../../src/errors.ts'
 import { tempFolder } from '../../support/temp-files.ts'
 
 function listenersOf(flags: Flags): unknown {
-  return resolveSettings(flags).listeners
+  return resolveSettings(flags).config.listeners
 }
 
 /** Flags with a file of this text. */
@@ -27,14 +26,10 @@ function refusal(flags: Flags): string {
 
 describe('listeners', () => {
   test('without any, there is TCP on the loopback address', () => {
-    expect(resolveSettings({})).toEqual({
+    const { file, config } = resolveSettings({})
+    expect({ file, config }).toEqual({
       file: undefined,
-      listeners: [{ transport: 'tcp' }],
-      listenerOptions: [{ transport: 'tcp' }],
-      broker: {},
-      store: 'memory',
-      logLevel: 'info',
-      drainTimeoutMs: 5_000,
+      config: { listeners: [{ transport: 'tcp' }], store: 'memory', logLevel: 'info', drainTimeoutMs: 5_000 },
     })
   })
 
@@ -67,45 +62,14 @@ test('defaults give way to the file, the file to --set, and that to named flags'
   const set = ['logLevel=warn', 'listeners.0.port=2', 'drainTimeoutMs=5']
   const file =
     'logLevel: error\nlisteners: [{ transport: tcp, port: 1 }]\nallowAnonymous: false\ndrainTimeoutMs: 4\nmaximumQoS: 1'
-  const settings = resolveSettings(withFile(file, { set, port: 3, allowAnonymous: true }))
-  expect(settings.listeners).toEqual([{ transport: 'tcp', port: 3 }])
-  expect(settings.logLevel).toBe('warn')
-  expect(settings.drainTimeoutMs).toBe(5)
-  expect(settings.broker).toEqual({ allowAnonymous: true, maximumQoS: 1 })
-})
-
-describe('files that listeners name', () => {
-  const tls = 'listeners:\n  - transport: tls\n    keyFile: tls/key.pem\n    certFile: tls/cert.pem\n'
-
-  test('are read, relative to the configuration file', () => {
-    const text = `${tls}    caFile: tls/ca.pem\n    serverNames: { "a.example": { keyFile: tls/ca.pem, certFile: tls/key.pem } }\n  - { transport: unix, path: run/mqtt.sock }\n`
-    const flags = withFile(text, {}, { 'tls/key.pem': 'KEY', 'tls/cert.pem': 'CERT', 'tls/ca.pem': 'CA' })
-    expect(resolveSettings(flags).listenerOptions).toEqual([
-      {
-        transport: 'tls',
-        key: Buffer.from('KEY'),
-        cert: Buffer.from('CERT'),
-        ca: Buffer.from('CA'),
-        serverNames: { 'a.example': { key: Buffer.from('CA'), cert: Buffer.from('KEY') } },
-      },
-      { transport: 'unix', path: join(flags.config!, '..', 'run/mqtt.sock') },
-    ])
-  })
-
-  test('are all named when they cannot be read', () => {
-    const flags = withFile(tls)
-    const lines = ((): string[] => {
-      try {
-        resolveSettings(flags)
-        return []
-      } catch (error) {
-        return (error as ConfigurationError).problems.map(problemLine)
-      }
-    })()
-    expect(lines).toEqual([
-      expect.stringMatching(/broker\.yaml:3:14: listeners\.0\.keyFile: ENOENT/),
-      expect.stringMatching(/broker\.yaml:4:15: listeners\.0\.certFile: ENOENT/),
-    ])
+  const { config } = resolveSettings(withFile(file, { set, port: 3, allowAnonymous: true }))
+  expect(config).toEqual({
+    listeners: [{ transport: 'tcp', port: 3 }],
+    logLevel: 'warn',
+    store: 'memory',
+    drainTimeoutMs: 5,
+    allowAnonymous: true,
+    maximumQoS: 1,
   })
 })
 
@@ -122,6 +86,18 @@ describe('a listener that other machines reach', () => {
     [{ host: '0.0.0.0', allowAnonymous: true }, 'none'],
     [{ host: '0.0.0.0', set: ['allowAnonymous=true'] }, 'none'],
     [{ set: ['listeners.0={ transport: tcp, host: 0.0.0.0, allowAnonymous: true }'] }, 'none'],
+    [{ host: '0.0.0.0', set: ['authenticators=[]'] }, 'SMQ_LISTEN_UNPROTECTED'],
+    [{ host: '0.0.0.0', set: ['authenticators=[{ type: mutual-tls }]'] }, 'none'],
+    [{ set: ['listeners.0={ transport: tcp, host: 0.0.0.0, authenticators: [{ type: mutual-tls }] }'] }, 'none'],
+    [
+      {
+        set: [
+          'authenticators=[{ type: mutual-tls }]',
+          'listeners.0={ transport: tcp, host: 0.0.0.0, authenticators: [] }',
+        ],
+      },
+      'SMQ_LISTEN_UNPROTECTED',
+    ],
     [{ host: '127.0.0.1' }, 'none'],
     [{ host: '127.9.9.9' }, 'none'],
     [{ host: 'LocalHost' }, 'none'],
