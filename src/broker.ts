@@ -5,6 +5,7 @@ import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
 
 import { brokerMachine, type DrainInput } from '../machines/broker.machine.ts'
 import { sessionMachine, type SessionMachine } from '../machines/session.machine.ts'
+import type { Broker, BrokerListener } from './api.ts'
 import { StreamConnection } from './codec/connection.ts'
 import { FlushQueue } from './codec/writer.ts'
 import { StatemqError } from './errors.ts'
@@ -23,7 +24,6 @@ import {
   reachesOtherMachines,
   type BrokerOptions,
   type Clock,
-  type CommonListenerOptions,
   type Limits,
   type ListenerOptions,
   type Logger,
@@ -39,6 +39,7 @@ import { Deadlines } from './session/deadlines.ts'
 import { hookDenied, hookFailed, withTimeout } from './session/decide.ts'
 import { deliverSafely } from './session/deliver.ts'
 import { Entrances, type Entrance } from './session/entrances.ts'
+import { explain, type Explanation, type ExplainRequest } from './session/explain.ts'
 import { implement } from './session/implementations.ts'
 import { Keepalive } from './session/keepalive.ts'
 import { LocalClient, type ClientOptions } from './session/local-client.ts'
@@ -46,61 +47,12 @@ import { checkedPayload } from './session/message-check.ts'
 import { ObserverCalls } from './session/observer-calls.ts'
 import { RateLimit } from './session/rate-limit.ts'
 import { changeRoles } from './session/reauthorise.ts'
+import { Refusals } from './session/refusals.ts'
 import { Registry } from './session/registry.ts'
 import { Session } from './session/session.ts'
 import { BrokerSessions } from './session/sessions.ts'
 import { systemClock } from './session/system-clock.ts'
 import { Wills } from './session/wills.ts'
-
-/** An open listener of a broker. */
-export interface BrokerListener extends Listener {
-  /**
-   * Takes other options for those who connect from now on: authenticators, client identifiers, limits,
-   * hooks. What is not given goes back to the broker's. Rejects with SMQ_OPTION_INVALID or
-   * SMQ_LISTEN_UNPROTECTED, and has then changed nothing.
-   */
-  reload(options: CommonListenerOptions): Promise<void>
-}
-
-/** A running broker. Made by {@link createBroker}. */
-export interface Broker {
-  readonly state: 'starting' | 'running' | 'draining' | 'stopped'
-  /** The session machine in use, with all its implementations. */
-  readonly machine: SessionMachine
-  readonly sessions: BrokerSessions
-  /** Everything that happens; see docs/hooks.md for how observers are run. */
-  readonly events$: Observable<BrokerEvent>
-  readonly limits: Limits
-  /**
-   * Opens a listener. Rejects with SMQ_LISTEN_UNPROTECTED, SMQ_LISTEN_FAILED, SMQ_TLS_INVALID,
-   * SMQ_OPTION_INVALID or SMQ_BROKER_CLOSED.
-   */
-  listen(options: ListenerOptions): Promise<BrokerListener>
-  /** Serves MQTT on any byte stream. `info` states what cannot be read off the stream. */
-  attach(stream: Duplex, info?: Partial<ConnectionInfo>): void
-  /** Live messages of a filter, every one of them once, at the end of the turn they came in. Throws SMQ_FILTER_INVALID. */
-  messages(filter: string): Observable<Message>
-  /**
-   * Publishes as the broker itself; resolves with how many sessions it was given to. Rejects with
-   * SMQ_TOPIC_INVALID, SMQ_MESSAGE_INVALID or SMQ_BROKER_CLOSED.
-   */
-  publish(message: MessageInput): Promise<number>
-  /** Connects a client inside this process. Rejects with SMQ_CLIENT_REFUSED. */
-  client(options?: ClientOptions): Promise<LocalClient>
-  /**
-   * Takes other options while clients are connected. What decides on a CONNECT (authenticators, client
-   * identifiers, takeover, limits, hooks) holds for those who connect from now on; changed roles hold for
-   * everybody at once, and when the promise resolves every session has been looked at again. Limits of the
-   * whole broker that are read at its start (retained messages, turns, wills per second) stay. Rejects
-   * with SMQ_OPTION_INVALID, SMQ_ROLES_INVALID or SMQ_LISTEN_UNPROTECTED, and has then changed nothing.
-   */
-  reload(changes: ReloadOptions): Promise<void>
-  /**
-   * Drains and stops: no new connections, DISCONNECT 0x8B to MQTT 5 clients, wills by the rules.
-   * What has not ended after `drainTimeoutMs` (default 5000) is cut. May be called twice.
-   */
-  close(options?: { readonly drainTimeoutMs?: number }): Promise<void>
-}
 
 /** Makes a broker. Nothing is listened on yet. Throws SMQ_OPTION_INVALID, SMQ_ROLES_INVALID and SMQ_MACHINE_INVALID. */
 export function createBroker(options: BrokerOptions = {}): Broker {
@@ -186,6 +138,7 @@ class Engine implements Broker {
       }),
       limits,
       wills: new RateLimit(this.#clock, limits.maxWillsPerSecond, limits.maxWillsPerSecond),
+      refusals: new Refusals(limits.maxRememberedRefusals),
       policyVersion: 1,
       roles: rolesInForce(options, 1),
       decidesAtOnce: true,
@@ -252,6 +205,10 @@ class Engine implements Broker {
     if (isAboutRoles) rolesInForce({ ...this.#entrances.options, ...changes } as BrokerOptions, 0)
     await this.#entrances.reload(changes)
     if (isAboutRoles) await changeRoles(this.#core, this.#entrances.options)
+  }
+
+  explain(question: ExplainRequest): Explanation {
+    return explain(this.#core, question)
   }
 
   attach(stream: Duplex, info: Partial<ConnectionInfo> = {}): void {

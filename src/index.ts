@@ -3,12 +3,7 @@ export { formatFilter as formatSessionFilter } from './auth/filter/format.ts'
 export { parseFilter as parseSessionFilter } from './auth/filter/parse.ts'
 export { jwt } from './auth/jwt.ts'
 export type { ClaimPath, JwksOptions, JwtAlgorithm, JwtKey, JwtOptions } from './auth/jwt-options.ts'
-export {
-  mutualTls,
-  type CertificateName,
-  type CertificateUser,
-  type MutualTlsOptions,
-} from './auth/mutual-tls.ts'
+export { mutualTls, type CertificateName, type CertificateUser, type MutualTlsOptions } from './auth/mutual-tls.ts'
 export { passwordFile, type PasswordFile, type PasswordFileOptions } from './auth/password-file.ts'
 export { scram, type ScramOptions } from './auth/scram.ts'
 export { scramCredentials, type ScramCredentials, type ScramMechanism } from './auth/scram-credentials.ts'
@@ -16,7 +11,8 @@ export { addScramUser, removeScramUser, type NewScramUser } from './auth/scram-f
 export type { ScramLookup, ScramUser } from './auth/scram-users.ts'
 export { authenticator, staticUsers, type StaticUser } from './auth/static-users.ts'
 export { webhook, type WebhookOptions } from './auth/webhook.ts'
-export { createBroker, type Broker, type BrokerListener } from './broker.ts'
+export type { Broker, BrokerListener } from './api.ts'
+export { createBroker } from './broker.ts'
 export { StatemqError, errorTable, type ErrorCode, type ErrorPosition } from './errors.ts'
 export type { BrokerEvent, DropReason, EventOf, SessionState } from './events.ts'
 export {
@@ -109,4 +105,6 @@ export type {
 } from './session/session-operations.ts'
 export type { SessionView } from './session/session-view.ts'
 export type { SessionChange, SessionChanges } from './session/session-watch.ts'
+export type { Explanation, ExplainRequest } from './session/explain.ts'
+export type { Refusal } from './session/refusals.ts'
 export type { BrokerSessions, SessionOutcomes } from './session/sessions.ts'

@@ -40,6 +40,8 @@ export interface Limits {
   readonly grantExpiringMs: number
   /** After the end of a grant: its rights go on, so that a client may authenticate again. */
   readonly grantGraceMs: number
+  /** Client identifiers whose last refusal is remembered, for `explain`; the oldest is forgotten. */
+  readonly maxRememberedRefusals: number
   /** User-defined properties of one session; an authenticator that gives more refuses the client. */
   readonly maxSessionProperties: number
   /** UTF-8 bytes of the names and values of one session's user-defined properties. */
@@ -121,6 +123,7 @@ export const defaultLimits: Limits = Object.freeze({
   maxAuthBytes: 65_536,
   grantExpiringMs: 60_000,
   grantGraceMs: 0,
+  maxRememberedRefusals: 1_000,
   maxSessionProperties: 50,
   maxSessionPropertyBytes: 8_192,
   maxAttributes: 50,

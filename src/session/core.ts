@@ -20,6 +20,7 @@ import type { Keepalive } from './keepalive.ts'
 import type { ObserverCalls, Observers } from './observer-calls.ts'
 import type { ClientIdPolicy } from './ownership.ts'
 import type { RateLimit } from './rate-limit.ts'
+import type { Refusals } from './refusals.ts'
 import type { Registry } from './registry.ts'
 
 /** What a listener sets for the sessions that come through it, and what an authenticator changed of it for one of them. */
@@ -70,6 +71,8 @@ export interface SessionCore {
   /** The broker's own limits: quotas over all sessions. */
   readonly limits: Limits
   readonly wills: RateLimit
+  /** CONNECTs that were refused, for whoever asks why. */
+  readonly refusals: Refusals
   /** Counts the changes of the role definitions. */
   policyVersion: number
   roles: RolesInForce

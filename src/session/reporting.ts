@@ -51,6 +51,7 @@ function tellTransition(session: Session, from: SessionState, to: SessionState):
  * transition that it belongs to.
  */
 export function reportEmitted(session: Session, event: SessionEmitted): void {
+  if (event.type === 'session.refused') session.core.refusals.add(session, event)
   if (!session.core.events.observed && session.policy.observers === undefined) return
   const emitted = (session.emitted ??= [])
   switch (event.type) {

@@ -36,13 +36,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   jobs: [],
   observe: [],
   inspect: [],
-  cli: ['auth', 'inspect', 'observe', 'machines', 'broker'],
+  cli: ['auth', 'inspect', 'observe', 'machines', 'api', 'broker'],
   machines: [],
   vocabulary: ['machines'],
 }
 
 /** Only these see every room: `broker.ts` wires them, `index.ts` names what is public. */
-const wiring = new Set(['broker', 'index'])
+const wiring = new Set(['api', 'broker', 'index'])
 
 /** Where streams are made; everywhere else an Observable is only a type that `hooks.ts` and `options.ts` may name. */
 const rxjsLivesIn = [

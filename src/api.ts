@@ -1,0 +1,67 @@
+import type { Duplex } from 'node:stream'
+import type { Observable } from 'rxjs'
+
+import type { SessionMachine } from '../machines/session.machine.ts'
+import type { BrokerEvent } from './events.ts'
+import type { ConnectionInfo, Message, MessageInput } from './messages.ts'
+import type { Listener } from './net/listen.ts'
+import type { CommonListenerOptions, Limits, ListenerOptions, ReloadOptions } from './options.ts'
+import type { Explanation, ExplainRequest } from './session/explain.ts'
+import type { ClientOptions, LocalClient } from './session/local-client.ts'
+import type { BrokerSessions } from './session/sessions.ts'
+
+/** An open listener of a broker. */
+export interface BrokerListener extends Listener {
+  /**
+   * Takes other options for those who connect from now on: authenticators, client identifiers, limits,
+   * hooks. What is not given goes back to the broker's. Rejects with SMQ_OPTION_INVALID or
+   * SMQ_LISTEN_UNPROTECTED, and has then changed nothing.
+   */
+  reload(options: CommonListenerOptions): Promise<void>
+}
+
+/** A running broker. Made by {@link createBroker}. */
+export interface Broker {
+  readonly state: 'starting' | 'running' | 'draining' | 'stopped'
+  /** The session machine in use, with all its implementations. */
+  readonly machine: SessionMachine
+  readonly sessions: BrokerSessions
+  /** Everything that happens; see docs/hooks.md for how observers are run. */
+  readonly events$: Observable<BrokerEvent>
+  readonly limits: Limits
+  /**
+   * Opens a listener. Rejects with SMQ_LISTEN_UNPROTECTED, SMQ_LISTEN_FAILED, SMQ_TLS_INVALID,
+   * SMQ_OPTION_INVALID or SMQ_BROKER_CLOSED.
+   */
+  listen(options: ListenerOptions): Promise<BrokerListener>
+  /** Serves MQTT on any byte stream. `info` states what cannot be read off the stream. */
+  attach(stream: Duplex, info?: Partial<ConnectionInfo>): void
+  /** Live messages of a filter, every one of them once, at the end of the turn they came in. Throws SMQ_FILTER_INVALID. */
+  messages(filter: string): Observable<Message>
+  /**
+   * Publishes as the broker itself; resolves with how many sessions it was given to. Rejects with
+   * SMQ_TOPIC_INVALID, SMQ_MESSAGE_INVALID or SMQ_BROKER_CLOSED.
+   */
+  publish(message: MessageInput): Promise<number>
+  /** Connects a client inside this process. Rejects with SMQ_CLIENT_REFUSED. */
+  client(options?: ClientOptions): Promise<LocalClient>
+  /**
+   * Takes other options while clients are connected. What decides on a CONNECT (authenticators, client
+   * identifiers, takeover, limits, hooks) holds for those who connect from now on; changed roles hold for
+   * everybody at once, and when the promise resolves every session has been looked at again. Limits of the
+   * whole broker that are read at its start (retained messages, turns, wills per second) stay. Rejects
+   * with SMQ_OPTION_INVALID, SMQ_ROLES_INVALID or SMQ_LISTEN_UNPROTECTED, and has then changed nothing.
+   */
+  reload(changes: ReloadOptions): Promise<void>
+  /**
+   * What a client may do and why, or why it was refused last. For `connect` no session need live: the last
+   * refusal of that client identifier is remembered, `limits.maxRememberedRefusals` of them. Hooks have
+   * their own say, and are not asked.
+   */
+  explain(question: ExplainRequest): Explanation
+  /**
+   * Drains and stops: no new connections, DISCONNECT 0x8B to MQTT 5 clients, wills by the rules.
+   * What has not ended after `drainTimeoutMs` (default 5000) is cut. May be called twice.
+   */
+  close(options?: { readonly drainTimeoutMs?: number }): Promise<void>
+}
