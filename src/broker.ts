@@ -306,7 +306,9 @@ class Engine implements Broker {
     }
     const client = new LocalClient({ listener: 'in-process', transport: 'memory', ...none }, this.#guard, this.limits)
     this.#open(client.connection, this.#entrances.inside.policy, false)
-    await client.connect(options.clientId === undefined ? { ...options, clientId: `local-${randomUUID()}` } : options)
+    // Where there are rules for identifiers the session makes one that keeps them.
+    const made = this.#entrances.inside.policy.clientIds ? '' : `local-${randomUUID()}`
+    await client.connect(options.clientId === undefined ? { ...options, clientId: made } : options)
     return client
   }
 

@@ -106,6 +106,37 @@ describe.each(versions)('MQTT version %i', (version) => {
     expect(await again.drain()).toMatchObject(left.map((payload) => ({ type: 'publish', payload })))
   })
 
+  test('connack.overflowPolicy of who comes back holds for what waits from then on', async () => {
+    const policies = ['drop-newest', 'drop-oldest'] as const
+    let at = 0
+    const t = startBroker({
+      limits: { maxQueuedMessages: 2 },
+      authenticators: [
+        {
+          name: 'a',
+          authenticate: ({ clientId }) =>
+            allow(clientId === 'own' ? { connack: { overflowPolicy: policies[Math.min(at++, 1)]! } } : {}),
+        },
+      ],
+    })
+    const publisher = await t.connect()
+    for (let turn = 0; turn < 2; turn += 1) {
+      const client = await t.connect({
+        clientId: 'own',
+        version,
+        cleanStart: false,
+        properties: { sessionExpiryInterval: 60 },
+      })
+      for (const packet of await client.drain()) if (packet.type === 'publish') await client.acknowledge(packet)
+      await client.subscribe([['t', { qos: 1 }]])
+      client.drop()
+      await t.settle()
+      for (const payload of ['1', '2', '3', '4']) await publisher.publish({ topic: 't', payload, qos: 1 })
+    }
+    const last = await t.connect({ clientId: 'own', version, cleanStart: false })
+    expect(await last.drain()).toMatchObject([{ payload: '3' }, { payload: '4' }])
+  })
+
   test('limits.maxQueuedBytes', async () => {
     const t = start({ limits: { maxQueuedBytes: 400 } })
     const stay = { cleanStart: false, properties: { sessionExpiryInterval: 60 } }

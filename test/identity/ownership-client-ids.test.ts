@@ -130,6 +130,13 @@ test('a rule of a listener stands in place of the broker’s', async () => {
   await t.knock({ clientId: 'any2' }).expectRefused(0x85)
 })
 
+test('an in-process client that brings no identifier gets one that keeps the rules', async () => {
+  const t = startOwnership({ clientIds: { prefix: 'dev-' } })
+  const client = await t.broker.client()
+  expect(client.clientId).toMatch(/^dev-auto-/)
+  expect(t.state(client.clientId)).toBe('online')
+})
+
 test('an in-process client is told what it is called', async () => {
   const t = startOwnership({ clientIds: { fromPrincipal: true } })
   const client = await t.broker.client({ clientId: 'x', username: 'anna', password: 'x' })
