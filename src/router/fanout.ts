@@ -140,8 +140,22 @@ export class Fanout {
   }
 
   #deliverShared(publication: Publication, group: SharedGroup<Subscriber>): void {
-    const member = group.choose(this.#options.strategy, loadOf, isAvailable)
+    const member = this.#memberFor(publication, group)
     if (member) this.#give(publication, member, group)
+  }
+
+  /** Whose turn it is; where roles keep the message from that member, somebody else whom they let have it. */
+  #memberFor(publication: Publication, group: SharedGroup<Subscriber>): Subscription<Subscriber> | undefined {
+    const strategy = publication.sharedStrategy ?? this.#options.strategy
+    const member = group.choose(strategy, loadOf, isAvailable)
+    if (member === undefined || !member.subscriber.checksMessages) return member
+    const may = ({ subscriber, qos }: Subscription<Subscriber>): boolean =>
+      !subscriber.checksMessages ||
+      subscriber.mayReceive(publication.topic, lower(publication.qos, qos), group.group) !== undefined
+    if (may(member)) return member
+    const permitted = group.members.filter(may)
+    const present = new Set(permitted.map(({ subscriber }) => subscriber).filter(isAvailable))
+    return present.size > 0 ? group.choose(strategy, loadOf, (subscriber) => present.has(subscriber)) : permitted[0]
   }
 
   #give(publication: Publication, member: Subscription<Subscriber>, group: SharedGroup<Subscriber>): void {
@@ -156,7 +170,15 @@ export class Fanout {
   deliveryGroupOf(group: SharedGroup<Subscriber>): DeliveryGroup {
     let known = this.#groups.get(group)
     if (!known) {
-      known = { redeliver: (publication) => this.#redeliver(publication, group) }
+      const name = group.group
+      const alone = {
+        name,
+        redeliver: () => false,
+        get alone() {
+          return alone
+        },
+      }
+      known = { name, redeliver: (publication) => this.#redeliver(publication, group), alone }
       this.#groups.set(group, known)
     }
     return known
@@ -164,7 +186,7 @@ export class Fanout {
 
   /** Another member takes the message, if one that is there can be found. */
   #redeliver(publication: Publication, group: SharedGroup<Subscriber>): boolean {
-    const member = group.choose(this.#options.strategy, loadOf, isAvailable)
+    const member = this.#memberFor(publication, group)
     if (!member?.subscriber.isAvailable) return false
     this.#give(publication, member, group)
     return true
@@ -179,11 +201,20 @@ export class Fanout {
     group: DeliveryGroup | undefined,
   ): void {
     // MQTT-3.8.4-8
-    const qos = publication.qos < granted ? publication.qos : granted
+    let qos = lower(publication.qos, granted)
+    if (subscriber.checksMessages) {
+      const allowed = subscriber.mayReceive(publication.topic, qos, group?.name)
+      if (allowed === undefined) return
+      qos = allowed
+    }
     if (subscriber.isSession) publication.reached++
     else publication.observed = true
     this.#options.deliver(subscriber, publication, qos, retain, identifiers, group)
   }
+}
+
+function lower(one: QoS, other: QoS): QoS {
+  return one < other ? one : other
 }
 
 /** The publisher is this very session: another one with an empty identifier is the broker itself. */

@@ -12,6 +12,8 @@ export class MessageTap implements Subscriber {
   readonly isSession = false
   readonly isAvailable = true
   readonly load = 0
+  /** The embedder's own code: roles are for clients. */
+  readonly checksMessages = false
   mergeStamp = 0
   mergeQoS: QoS = 0
   mergeRetain = false
@@ -23,6 +25,10 @@ export class MessageTap implements Subscriber {
   constructor(onMessage: (message: Message) => void, events: EventSink) {
     this.#onMessage = onMessage
     this.#events = events
+  }
+
+  mayReceive(_topic: string, qos: QoS): QoS {
+    return qos
   }
 
   deliver(publication: Publication, qos: QoS, retain: boolean): void {

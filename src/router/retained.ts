@@ -91,6 +91,13 @@ export class RetainedStore {
     return undefined
   }
 
+  /** Removes the messages of these publishers; returns how many. */
+  removeOf(publishers: ReadonlySet<string>): number {
+    const removed = this.#messages.filter((message) => message !== undefined && publishers.has(message.publisher))
+    for (const message of removed) this.#clear(message!.topic)
+    return removed.length
+  }
+
   /** A cursor over the messages that match an ordinary (not shared) filter. Close it, or read it to its end. */
   match(filter: string): RetainedCursor {
     return new RetainedCursor(

@@ -45,6 +45,7 @@ export class Router {
   readonly #shared = new SharedGroups<Subscriber>(this.#index)
   readonly #fanout: Fanout
   readonly #backlog: Job[] = []
+  readonly #unwantedPublishers = new Set<string>()
   #routing = false
   /** The part of a fan-out that is left for the next turns. */
   #rest: { matched: Matched; at: number; done: (() => void) | undefined } | undefined = undefined
@@ -123,6 +124,20 @@ export class Router {
     const known = this.#fanout.deliveryGroupOf(group)
     this.#shared.remove(subscription)
     return known
+  }
+
+  /**
+   * Removes what a publisher left retained, at the end of this turn: of a crowd that is sent away in one
+   * turn, all the messages are found in one pass over the store (threat 83).
+   */
+  removeRetainedOf(publisher: string): void {
+    if (this.#unwantedPublishers.size === 0) {
+      setImmediate(() => {
+        this.retained.removeOf(this.#unwantedPublishers)
+        this.#unwantedPublishers.clear()
+      })
+    }
+    this.#unwantedPublishers.add(publisher)
   }
 
   /** Observes the live messages of a filter from inside the process; returns the end of it. */

@@ -3,8 +3,11 @@ import type { Publication } from '../publication.ts'
 
 /** Whom a message of a shared subscription goes back to when its member can't take it. */
 export interface DeliveryGroup {
+  readonly name: string
   /** Gives the message to another member; false when there is none. */
   redeliver(publication: Publication): boolean
+  /** The same for a message that nobody else could take: it stays with its member. */
+  readonly alone: DeliveryGroup
 }
 
 /**
@@ -19,6 +22,10 @@ export interface Subscriber {
   readonly isAvailable: boolean
   /** For shared subscriptions: messages in flight and waiting. */
   readonly load: number
+  /** What it may receive is to be asked about each message. */
+  readonly checksMessages: boolean
+  /** The highest QoS, `qos` at most, at which it may have a message; undefined: it may not. */
+  mayReceive(topic: string, qos: QoS, group: string | undefined): QoS | undefined
   mergeStamp: number
   mergeQoS: QoS
   mergeRetain: boolean

@@ -1,18 +1,22 @@
 import { ProtocolError } from '../errors.ts'
-import { isPromise, type AllowMessage, type Deny, type Next } from '../hooks.ts'
+import { isPromise, type AllowPublish, type Deny, type Next } from '../hooks.ts'
 import { PacketType, type AcknowledgementPacket, type InboundPacket } from '../messages.ts'
 import { Publication } from '../publication.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
 import { isReservedTopic } from '../router/topics.ts'
+import type { DecidingPermission } from '../roles.ts'
+import { accessOf } from './access.ts'
 import type { Connection } from './connection.ts'
-import { withTimeout } from './decide.ts'
+import type { Deadline } from './deadlines.ts'
+import { hookDenied, hookFailed, withTimeout } from './decide.ts'
 import { checkChanges } from './message-check.ts'
+import { tellPlugins } from './observing.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { Session } from './session.ts'
 import { Subscriptions } from './subscriptions.ts'
 
 type DataPacket = Exclude<InboundPacket, { type: 1 | 14 | 15 }>
-type PublishVerdict = Next | Deny | AllowMessage
+type PublishVerdict = Next | Deny | AllowPublish
 
 /**
  * The data packets of an online client. It answers each of them, and keeps their order: while a
@@ -23,6 +27,8 @@ export class Inbound {
   #rate: RateLimit | undefined
   /** QoS 2 identifiers that were received and not released yet (MQTT-4.3.3-10). */
   #unreleased: Set<number> | undefined = undefined
+  /** Until then a hook wants the client not to be read. */
+  #pause: { readonly deadline: Deadline; readonly end: () => void } | undefined = undefined
 
   constructor(session: Session) {
     this.#session = session
@@ -52,7 +58,7 @@ export class Inbound {
       case PacketType.Subscribe:
         return this.#session.decide(this.#subscriptions().subscribe(packet))
       case PacketType.Unsubscribe:
-        return this.#subscriptions().unsubscribe(packet)
+        return this.#session.decide(this.#subscriptions().unsubscribe(packet))
     }
   }
 
@@ -79,9 +85,24 @@ export class Inbound {
     if (isReservedTopic(publication.topic)) {
       return this.#refuse(publication, ReasonCode.NotAuthorized, 'the topic is reserved')
     }
+    // Roles deny first; a hook can only take away from what they allow.
+    if (!this.#mayPublish(publication)) return this.#deny(publication)
     const { onPublish } = session.policy.hooks
     if (onPublish === undefined) return this.#route(publication)
     this.#ask(publication, onPublish)
+  }
+
+  #mayPublish({ topic, qos, retain }: Publication): boolean {
+    const session = this.#session
+    if (!session.hasRights) return false
+    const access = accessOf(session)
+    return access === undefined || access.publish(topic, qos, retain)
+  }
+
+  #deny(publication: Publication, received = publication): void {
+    const { topic, qos, retain } = publication
+    const rule = accessOf(this.#session)?.explainPublish(topic, qos, retain).rule
+    this.#refuse(received, ReasonCode.NotAuthorized, 'not authorized', rule)
   }
 
   async #after(waitMs: number, publication: Publication): Promise<void> {
@@ -117,7 +138,7 @@ export class Inbound {
   }
 
   #checkFeatures(publication: Publication): void {
-    const { features } = this.#session.core
+    const { features } = this.#session.policy
     // MQTT-3.2.2-11
     if (publication.qos > features.maximumQoS)
       throw new ProtocolError(ReasonCode.QoSNotSupported, 'this QoS is not offered')
@@ -147,15 +168,16 @@ export class Inbound {
   }
 
   #refuseFailed(publication: Publication, error: unknown): void {
-    this.#session.core.events.emit({ type: 'hook.failed', hook: 'onPublish', clientId: this.#session.clientId, error })
+    hookFailed(this.#session.core.events, 'onPublish', this.#session.clientId, error)
     this.#refuse(publication, ReasonCode.NotAuthorized, 'the decision failed')
   }
 
   #onVerdict(publication: Publication, verdict: PublishVerdict): void {
     switch (verdict?.type) {
       case 'next':
-        return this.#route(publication)
+        return this.#routePermitted(publication)
       case 'deny':
+        hookDenied(this.#session.core.events, 'onPublish', this.#session.clientId, verdict)
         return this.#refuse(publication, verdict.reasonCode, verdict.reason)
       case 'allow':
         return this.#routeChanged(publication, verdict)
@@ -164,14 +186,41 @@ export class Inbound {
     }
   }
 
-  #routeChanged(publication: Publication, verdict: AllowMessage): void {
+  #routeChanged(publication: Publication, verdict: AllowPublish): void {
     let given: Publication
     try {
       given = changed(publication, verdict)
+      if (verdict.properties) given.restartExpiry(this.#session.core.clock)
     } catch (error) {
       return this.#refuseFailed(publication, error)
     }
-    this.#route(given)
+    this.#routePermitted(given, publication)
+    if (verdict.throttleMs !== undefined && verdict.throttleMs > 0) this.#rest(verdict.throttleMs)
+  }
+
+  /** The client is not read meanwhile: what it sends waits where it is, and its order is kept. */
+  #rest(ms: number): void {
+    const { core, isOpen } = this.#session
+    if (!isOpen) return
+    this.close()
+    this.#session.decide(
+      new Promise<void>((resolve) => {
+        this.#pause = { deadline: core.deadlines.schedule(core.clock.nowMs() + ms, resolve), end: resolve }
+      }),
+    )
+  }
+
+  /** The connection is gone: nobody has to wait any more. */
+  close(): void {
+    this.#session.core.deadlines.cancel(this.#pause?.deadline)
+    this.#pause?.end()
+    this.#pause = undefined
+  }
+
+  /** The roles may have changed while a hook thought, and the hook may have changed the topic (threat 84). */
+  #routePermitted(publication: Publication, received = publication): void {
+    if (this.#mayPublish(publication)) this.#route(publication, received)
+    else this.#deny(publication, received)
   }
 
   /**
@@ -182,33 +231,54 @@ export class Inbound {
     return this.#session.isOpen && this.#session.connection === connection
   }
 
-  #route(publication: Publication): void {
+  /** `received` is what is answered, where a hook has put something else in its place. */
+  #route(publication: Publication, received = publication): void {
     const session = this.#session
-    const { connection } = session
+    const { connection, policy, core } = session
+    publication.sharedStrategy = policy.features.sharedSubscriptionStrategy
     // MQTT-4.3.3-10: from here on it is delivered, so a copy on another connection is answered only.
-    if (publication.qos === 2) (this.#unreleased ??= new Set()).add(publication.packetId)
-    const pending = session.core.router.publish(publication)
-    if (pending === undefined) return this.#accept(publication)
-    session.decide(pending.then(() => this.#isStill(connection) && this.#accept(publication)))
+    if (received.qos === 2) (this.#unreleased ??= new Set()).add(received.packetId)
+    const pending = core.router.publish(publication)
+    if (pending === undefined) return this.#accept(publication, received)
+    session.decide(
+      pending.then(() => {
+        if (this.#isStill(connection)) this.#accept(publication, received)
+        else this.#tellPublished(publication)
+      }),
+    )
+  }
+
+  #tellPublished({ topic, qos, retain, payloadLength, reached }: Publication): void {
+    const session = this.#session
+    // The router has told the broker's observers.
+    if (session.policy.observers?.has('message.published') !== true) return
+    const { clientId } = session
+    const payloadBytes = payloadLength
+    tellPlugins(session, { type: 'message.published', clientId, topic, qos, retain, payloadBytes, reached })
   }
 
   /** MQTT-4.3.2-4, MQTT-4.3.3-8: the message is ours now. */
-  #accept(publication: Publication): void {
-    const { qos, packetId } = publication
+  #accept(publication: Publication, { qos, packetId }: Publication): void {
+    this.#tellPublished(publication)
     if (qos === 0) return
     const code =
       publication.reached === 0 && !publication.observed ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
     this.#session.connection?.acknowledge(qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, code)
   }
 
-  /** Semantics 7.17: MQTT 5 is told, QoS 0 is dropped, an older client is disconnected. */
-  #refuse(publication: Publication, reasonCode: ReasonCode, reason: string): void {
+  /** Semantics 7.17: MQTT 5 is told, QoS 0 is dropped, an older client is disconnected; or as `deniedPublish` says. */
+  #refuse(publication: Publication, reasonCode: ReasonCode, reason: string, rule?: DecidingPermission): void {
     const session = this.#session
-    session.dropped(publication, publication.qos, 'denied')
-    if (!session.isMqtt5) return session.refusePacket(reasonCode, reason)
-    if (publication.qos === 0) return
-    const type = publication.qos === 1 ? PacketType.Puback : PacketType.Pubrec
-    session.connection?.acknowledge(type, publication.packetId, reasonCode, reason)
+    const { qos, packetId } = publication
+    const { mqtt5, mqtt3 } = session.policy.deniedPublish
+    session.dropped(publication, qos, 'denied', rule)
+    if ((session.isMqtt5 ? mqtt5 : mqtt3) === 'disconnect') return session.refusePacket(reasonCode, reason)
+    if (qos === 0) return
+    const type = qos === 1 ? PacketType.Puback : PacketType.Pubrec
+    if (session.isMqtt5) return session.connection?.acknowledge(type, packetId, reasonCode, reason)
+    // An acknowledgement before MQTT 5 can't say no: the client goes on as if all were well, with its PUBREL too.
+    if (qos === 2) (this.#unreleased ??= new Set()).add(packetId)
+    session.connection?.acknowledge(type, packetId, ReasonCode.Success)
   }
 
   // --- acknowledgements ---------------------------------------------------------------------
@@ -242,26 +312,20 @@ export class Inbound {
   }
 }
 
-/** The message with what a hook replaced, if it can be sent. Identifier and QoS stay: they belong to the packet. */
-export function changed(publication: Publication, changes: AllowMessage): Publication {
-  if (changes.topic === undefined && changes.payload === undefined && changes.properties === undefined)
-    return publication
+/** The message with what a hook replaced, if it can be sent. */
+export function changed(publication: Publication, changes: AllowPublish): Publication {
+  const { topic, payload: replaced, properties } = changes
+  const { qos = publication.qos, retain = publication.retain } = changes
+  const isSame = topic === undefined && replaced === undefined && properties === undefined
+  if (isSame && qos === publication.qos && retain === publication.retain) return publication
   checkChanges(changes)
-  const payload = changes.payload ? Buffer.from(changes.payload) : publication.payload
-  const { qos, retain, dup, packetId } = publication
-  const copy = new Publication(
-    changes.topic ?? publication.topic,
-    qos,
-    retain,
-    dup,
-    packetId,
-    payload,
-    0,
-    payload.length,
-  )
+  const payload = replaced ? Buffer.from(replaced) : publication.payload
+  const { dup, packetId } = publication
+  const copy = new Publication(topic ?? publication.topic, qos, retain, dup, packetId, payload, 0, payload.length)
   copy.publisher = publication.publisher
   copy.expiresAtMs = publication.expiresAtMs
-  copy.properties = changes.properties ?? publication.properties
-  if (!changes.properties) copy.propertyBytes = publication.propertyBytes
+  copy.sharedStrategy = publication.sharedStrategy
+  copy.properties = properties ?? publication.properties
+  if (!properties) copy.propertyBytes = publication.propertyBytes
   return copy
 }

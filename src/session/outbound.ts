@@ -14,9 +14,17 @@ export interface OutboundHost {
   readonly connection: Connection | undefined
   /** The session is online and awake; false while it is throttled. */
   readonly isFlowing: boolean
+  /** What its client may receive is to be asked about each message that waits. */
+  readonly checksMessages: boolean
+  /** The highest QoS, `qos` at most, at which the client may have a message; undefined: it may not. */
+  mayReceive(topic: string, qos: QoS, group: string | undefined): QoS | undefined
   nowMs(): number
+  /** A message that was for the client is given up, since it may not have it any more. */
+  denied(publication: Publication, qos: QoS, group: string | undefined): void
   dropped(publication: Publication, qos: QoS, reason: DropReason): void
   acknowledged(publication: Publication, qos: QoS): void
+  /** A message waits for a client that is away. */
+  queuedOffline(publication: Publication, qos: QoS): void
   /** The outbox is full and the policy is to disconnect. */
   overflowed(): void
   /** The window or the outbox has room again: whoever feeds it may go on. */
@@ -49,8 +57,8 @@ export class Outbound {
     this.#outbox = new BoundedOutbox(limits.maxQueuedMessages, limits.maxQueuedBytes, policy)
   }
 
-  limit({ maxQueuedMessages, maxQueuedBytes }: OutboundLimits): void {
-    this.#outbox.limit(maxQueuedMessages, maxQueuedBytes)
+  limit({ maxQueuedMessages, maxQueuedBytes }: OutboundLimits, policy: OverflowPolicy): void {
+    this.#outbox.limit(maxQueuedMessages, maxQueuedBytes, policy)
   }
 
   get load(): number {
@@ -101,17 +109,21 @@ export class Outbound {
       // MQTT-3.1.2-5: only QoS 1 and 2 wait for a client that is away.
       return this.#host.dropped(publication, qos, 'offline')
     }
-    this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
+    const isKept = this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
+    if (isKept && connection === undefined) this.#host.queuedOffline(publication, qos)
   }
 
-  #enqueue(delivery: Delivery): void {
+  /** Whether the message was kept. */
+  #enqueue(delivery: Delivery): boolean {
     if (this.#host.connection === undefined) delivery.publication.detach()
     const dropped = this.#outbox.push(delivery)
     if (dropped === undefined) {
       this.#host.dropped(delivery.publication, delivery.qos, 'queue-full')
-      return this.#host.overflowed()
+      this.#host.overflowed()
+      return false
     }
     for (const lost of dropped) this.#host.dropped(lost.publication, lost.qos, 'queue-full')
+    return !dropped.includes(delivery)
   }
 
   #sendAtMostOnce(
@@ -136,7 +148,10 @@ export class Outbound {
   ): void {
     if (this.#isExpired(publication, qos)) return
     const packetId = this.#inflight.add(publication, qos, retain, subscriptionIdentifiers, group)
-    if (packetId === undefined) return this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
+    if (packetId === undefined) {
+      this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
+      return
+    }
     if (connection.publish(publication, qos, packetId, false, retain, subscriptionIdentifiers)) {
       this.#outstanding++
       return
@@ -168,22 +183,67 @@ export class Outbound {
       if (this.#resendAt < this.#resend.length) {
         if (!this.#resendNext(connection)) break
       } else if (this.#outbox.hasAtMostOnce) {
-        const next = this.#outbox.shift(0)!
-        this.#sendAtMostOnce(connection, next.publication, next.retain, next.subscriptionIdentifiers)
+        this.#sendWaiting(connection, this.#outbox.shift(0)!)
       } else if (this.#outbox.hasAcknowledged && this.#outstanding < this.#window) {
-        const next = this.#outbox.shift(1)!
-        this.#send(connection, next.publication, next.qos, next.retain, next.subscriptionIdentifiers, next.group)
+        this.#sendWaiting(connection, this.#outbox.shift(1)!)
       } else break
     }
     if (connection.writable && this.isIdle) this.#host.hasRoom()
+  }
+
+  /** By what the client may have at this moment. */
+  #sendWaiting(connection: Connection, waiting: Delivery): void {
+    const next = this.#host.checksMessages ? this.#permitted(waiting) : waiting
+    if (next === undefined) return
+    const { publication, qos, retain, subscriptionIdentifiers, group } = next
+    if (qos === 0) this.#sendAtMostOnce(connection, publication, retain, subscriptionIdentifiers)
+    else this.#send(connection, publication, qos, retain, subscriptionIdentifiers, group)
+  }
+
+  /** The message as the client may have it; undefined: it may not, and the message has gone elsewhere or is given up. */
+  #permitted(waiting: Delivery): Delivery | undefined {
+    const { publication, group } = waiting
+    const qos = this.#host.mayReceive(publication.topic, waiting.qos, group?.name)
+    if (qos === waiting.qos) return waiting
+    if (qos !== undefined) return { ...waiting, qos }
+    if (!group?.redeliver(publication)) this.#host.denied(publication, waiting.qos, group?.name)
+    return undefined
+  }
+
+  /** Whether a message that an earlier connection was sent may be repeated. It can't be, at another QoS. */
+  #mayRepeat({ publication, qos, group }: InflightEntry): boolean {
+    return this.#host.mayReceive(publication!.topic, qos, group?.name) === qos
+  }
+
+  /**
+   * What the client may receive has changed: what waits for it is given up where it may not have it. What
+   * this connection was sent is out of our hands; what an earlier one was sent is not repeated, but a
+   * handshake that has come to PUBREL, where no payload goes out any more, is finished (threat 86).
+   */
+  reauthorise(): void {
+    const isOther = ({ publication, qos, group }: Delivery): boolean =>
+      this.#host.mayReceive(publication.topic, qos, group?.name) !== qos
+    for (const waiting of this.#outbox.extract(isOther)) {
+      const kept = this.#permitted(waiting)
+      if (kept !== undefined) this.#enqueue(kept)
+    }
+    if (this.#host.connection !== undefined) return
+    for (const entry of this.#inflight.inOrder())
+      if (entry.state === InflightState.Published && !this.#mayRepeat(entry)) this.#giveUp(entry)
+  }
+
+  #giveUp(entry: InflightEntry): void {
+    this.#host.denied(entry.publication!, entry.qos, entry.group?.name)
+    this.#inflight.settle(entry)
   }
 
   #resendNext(connection: Connection): boolean {
     const entry = this.#resend[this.#resendAt]!
     if (entry.state === InflightState.Published) {
       if (this.#outstanding >= this.#window) return false
+      if (!this.#mayRepeat(entry)) this.#giveUp(entry)
       // MQTT-3.3.1-1: DUP says that it may have been seen before.
-      if (
+      else if (
         connection.publish(
           entry.publication!,
           entry.qos,
@@ -270,7 +330,7 @@ export class Outbound {
     this.#resendAt = 0
     for (const lost of this.#outbox.extract((delivery) => delivery.qos === 0))
       this.#host.dropped(lost.publication, 0, 'offline')
-    this.#giveBack(this.#outbox.extract((delivery) => delivery.group !== undefined))
+    this.#giveBack(this.#outbox.extract(({ group }) => group !== undefined && group !== group.alone))
     // A message kept over the connection must not pin the chunk that it came in.
     for (const entry of this.#inflight.inOrder()) entry.publication?.detach()
     this.#outbox.detach()
@@ -283,23 +343,24 @@ export class Outbound {
 
   #giveBack(deliveries: readonly Delivery[]): void {
     for (const delivery of deliveries) {
-      if (!delivery.group!.redeliver(delivery.publication)) this.#enqueue({ ...delivery, group: undefined })
+      const group = delivery.group!
+      if (!group.redeliver(delivery.publication)) this.#enqueue({ ...delivery, group: group.alone })
     }
   }
 
   /**
-   * The session ends. Unacknowledged QoS 1 messages of shared subscriptions go to another member;
+   * The session ends, or has no right to its messages any more. Unacknowledged QoS 1 messages of shared subscriptions go to another member;
    * QoS 2 ones to nobody else (MQTT-4.8.2-5).
    */
-  end(): void {
+  end(reason: 'session-ended' | 'denied' = 'session-ended'): void {
     for (const entry of this.#inflight.inOrder()) {
       if (entry.publication === undefined) continue
       if (entry.qos === 1 && entry.group?.redeliver(entry.publication)) continue
-      this.#host.dropped(entry.publication, entry.qos, 'session-ended')
+      this.#host.dropped(entry.publication, entry.qos, reason)
     }
     for (const delivery of this.#outbox.extract(() => true)) {
       if (delivery.group?.redeliver(delivery.publication)) continue
-      this.#host.dropped(delivery.publication, delivery.qos, 'session-ended')
+      this.#host.dropped(delivery.publication, delivery.qos, reason)
     }
   }
 }

@@ -1,21 +1,27 @@
-import { isPromise, type AllowSubscription, type Deny, type HookClient, type Next } from '../hooks.ts'
+import type { Access } from '../auth/access.ts'
+import { isPromise, type AllowSubscription, type DecisionHooks, type Deny, type Next } from '../hooks.ts'
 import {
   PacketType,
+  type QoS,
   type SubscribePacket,
   type SubscriptionRequest,
   type UnsubscribePacket,
   type SubackPacket,
   type UnsubackPacket,
 } from '../messages.ts'
-import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { Subscription } from '../router/subscription-index.ts'
+import type { SubscriptionOptions } from '../router/router.ts'
 import { hasWildcard, isTopicFilter, parseShared } from '../router/topics.ts'
 import type { Subscriber } from '../router/subscriber.ts'
-import type { RetainedCursor } from '../router/retained.ts'
-import { withTimeout } from './decide.ts'
+import { accessOf } from './access.ts'
+import { hookDenied, hookFailed, withTimeout } from './decide.ts'
+import { observes, report } from './observing.ts'
+import { reauthorise } from './reauthorise.ts'
+import { RetainedReplay } from './retained-replay.ts'
 import type { Session } from './session.ts'
 
+type OnUnsubscribe = NonNullable<DecisionHooks['onUnsubscribe']>
 type SubscribeVerdict = Next | Deny | AllowSubscription
 
 /** What became of one filter of a SUBSCRIBE. */
@@ -27,22 +33,37 @@ interface Granted {
   readonly reason?: string
 }
 
+const DENIED: Granted = { code: ReasonCode.NotAuthorized, replay: undefined, reason: 'not authorized' }
+
 /** Hooks are written in JavaScript too: an answer of another shape is none (semantics 7.12). */
 function isVerdict(verdict: SubscribeVerdict | undefined): boolean {
   return verdict?.type === 'next' || verdict?.type === 'allow' || verdict?.type === 'deny'
+}
+
+/** A subscription as it was asked for and may become again, beside what roles leave of it. */
+interface Withheld {
+  /** What the index was given, or would be. */
+  readonly filter: string
+  readonly group: string | undefined
+  readonly options: SubscriptionOptions
 }
 
 /** The subscriptions of one session, by the filter that its client used. */
 export class Subscriptions {
   readonly #session: Session
   readonly #byFilter = new Map<string, Subscription<Subscriber>>()
+  /** Those that were granted once and that the roles of now do not allow: they come back with the rights. */
+  #withheld: Map<string, Withheld> | undefined = undefined
+  /** QoS asked for, where roles grant a lower one. */
+  #wantedQoS: Map<string, QoS> | undefined = undefined
 
   constructor(session: Session) {
     this.#session = session
   }
 
+  /** Withheld ones included, so that a quota bounds those too. */
   get size(): number {
-    return this.#byFilter.size
+    return this.#byFilter.size + (this.#withheld?.size ?? 0)
   }
 
   entries(): IterableIterator<[string, Subscription<Subscriber>]> {
@@ -51,6 +72,8 @@ export class Subscriptions {
 
   /** Answers a SUBSCRIBE; the promise is for hooks that take their time. */
   subscribe(packet: SubscribePacket): Promise<void> | undefined {
+    // What it has is compared with the same roles as what it asks for.
+    reauthorise(this.#session)
     const { onSubscribe } = this.#session.policy.hooks
     if (!onSubscribe) {
       this.#answer(
@@ -70,6 +93,11 @@ export class Subscriptions {
     const { connection } = session
     const granted: Granted[] = []
     for (const request of packet.subscriptions) {
+      // Roles are asked first: a hook can only take away from what they allow.
+      if (this.#isDenied(request)) {
+        granted.push(DENIED)
+        continue
+      }
       let verdict: SubscribeVerdict
       try {
         const decision = onSubscribe(request, session.hookClient)
@@ -79,7 +107,7 @@ export class Subscriptions {
           : decision
         if (!isVerdict(verdict)) throw new TypeError('onSubscribe gave no verdict')
       } catch (error) {
-        session.core.events.emit({ type: 'hook.failed', hook: 'onSubscribe', clientId: session.clientId, error })
+        hookFailed(session.core.events, 'onSubscribe', session.clientId, error)
         verdict = { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'the decision failed' }
       }
       // A client that is back on another connection asks again.
@@ -88,7 +116,10 @@ export class Subscriptions {
       else if (verdict.type === 'allow') {
         const qos = verdict.qos !== undefined && verdict.qos < request.qos ? verdict.qos : request.qos
         granted.push(this.#grant(packet, request, verdict.filter ?? request.filter, qos))
-      } else granted.push({ code: verdict.reasonCode, replay: undefined, reason: verdict.reason })
+      } else {
+        hookDenied(session.core.events, 'onSubscribe', session.clientId, verdict)
+        granted.push({ code: verdict.reasonCode, replay: undefined, reason: verdict.reason })
+      }
     }
     this.#answer(packet, granted)
   }
@@ -96,16 +127,20 @@ export class Subscriptions {
   /** MQTT-3.8.4-5: each filter is handled as if it had come in a SUBSCRIBE of its own. */
   #grant(packet: SubscribePacket, request: SubscriptionRequest, filter: string, requestedQoS: 0 | 1 | 2): Granted {
     const session = this.#session
-    const { features } = session.core
+    const { features } = session.policy
     const refusal = this.#refusal(packet, request, filter)
     if (refusal !== undefined) return { code: refusal, replay: undefined }
     // MQTT-3.2.2-10: the QoS asked for is lowered to what is offered, not refused.
-    const qos = requestedQoS > features.maximumQoS ? features.maximumQoS : requestedQoS
+    const wanted = requestedQoS > features.maximumQoS ? features.maximumQoS : requestedQoS
+    const shared = parseShared(filter)
+    const inner = shared?.filter ?? filter
+    const qos = this.#permitted(inner, wanted, shared?.group)
+    // What was withheld until now has been asked for again: the answer to this is what counts.
+    this.#withheld?.delete(request.filter)
+    if (qos === undefined) return DENIED
     const identifier = packet.subscriptionIdentifier ?? 0
     const { noLocal, retainAsPublished, retainHandling } = request
     const existing = this.#byFilter.get(request.filter)
-    const shared = parseShared(filter)
-    const inner = shared?.filter ?? filter
     let subscription = existing
     if (existing && existing.filter === inner && existing.group?.group === shared?.group) {
       // MQTT-3.8.4-3: replaced where it is, so that no message slips through.
@@ -121,17 +156,17 @@ export class Subscriptions {
       })
       this.#byFilter.set(request.filter, subscription)
     }
-    if (session.core.events.observed) {
-      session.core.events.emit({ type: 'subscription.added', ...session.names, filter: request.filter, qos })
-    }
+    this.#keepWanted(request.filter, wanted, qos)
+    if (observes(session, 'subscription.added'))
+      report(session, { type: 'subscription.added', ...session.names, filter: request.filter, qos })
     // Section 4.8.2: retained messages are not sent for a shared subscription. MQTT-3.3.1-9 … -11
     const replays = !shared && (retainHandling === 0 || (retainHandling === 1 && existing === undefined))
     return { code: qos, replay: replays ? subscription : undefined }
   }
 
   #refusal(packet: SubscribePacket, request: SubscriptionRequest, filter: string): number | undefined {
-    const { policy, core } = this.#session
-    const { features } = core
+    const { policy } = this.#session
+    const { features } = policy
     if (!isTopicFilter(filter, policy.limits.maxTopicLevels)) return ReasonCode.TopicFilterInvalid
     const shared = filter.startsWith('$share/')
     if (shared && !features.sharedSubscriptionAvailable) return ReasonCode.SharedSubscriptionsNotSupported
@@ -140,13 +175,85 @@ export class Subscriptions {
     if (packet.subscriptionIdentifier !== undefined && !features.subscriptionIdentifiersAvailable) {
       return ReasonCode.SubscriptionIdentifiersNotSupported
     }
-    if (!this.#byFilter.has(request.filter) && this.#byFilter.size >= policy.limits.maxSubscriptionsPerSession)
-      return ReasonCode.QuotaExceeded
+    const isNew = !this.#byFilter.has(request.filter) && this.#withheld?.has(request.filter) !== true
+    if (isNew && this.size >= policy.limits.maxSubscriptionsPerSession) return ReasonCode.QuotaExceeded
     return undefined
   }
 
-  #answer(packet: SubscribePacket, granted: readonly Granted[]): void {
+  #isDenied({ filter, qos }: SubscriptionRequest): boolean {
+    if (!isTopicFilter(filter, Infinity)) return false
+    const shared = parseShared(filter)
+    return this.#permitted(shared?.filter ?? filter, qos, shared?.group) === undefined
+  }
+
+  /** The QoS at which roles let the session have a filter; undefined: not at all. */
+  #permitted(filter: string, wanted: QoS, group: string | undefined): QoS | undefined {
     const session = this.#session
+    if (!session.hasRights) return undefined
+    const access = accessOf(session)
+    if (access === undefined) return wanted
+    const { verdict, qos } = access.subscribe(filter, wanted, group)
+    if (verdict === 'granted') return qos
+    if (verdict === 'refused' || session.core.roles.partialSubscriptions === 'refuse') return undefined
+    session.access!.isPartial = true
+    return qos
+  }
+
+  #keepWanted(filter: string, wanted: QoS, qos: QoS): void {
+    if (wanted > qos) (this.#wantedQoS ??= new Map()).set(filter, wanted)
+    else this.#wantedQoS?.delete(filter)
+  }
+
+  /** Compares all that was asked for with what may be had now; `before` is what it was compared with last. */
+  reauthorise(before: Access | undefined): void {
+    const { access } = this.#session
+    if (access) access.isPartial = false
+    const withheld = [...(this.#withheld ?? [])]
+    for (const [name, subscription] of [...this.#byFilter]) this.#lookAgain(name, subscription, before)
+    for (const [name, one] of withheld) this.#giveBack(name, one)
+  }
+
+  #lookAgain(name: string, subscription: Subscription<Subscriber>, before: Access | undefined): void {
+    const { filter, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
+    const group = subscription.group?.group
+    const wanted = this.#wantedQoS?.get(name) ?? subscription.qos
+    const qos = this.#permitted(filter, wanted, group)
+    if (qos === undefined) {
+      const options = { qos: wanted, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
+      this.#byFilter.delete(name)
+      this.#remove(name, subscription)
+      ;(this.#withheld ??= new Map()).set(name, { filter, group, options })
+      return
+    }
+    subscription.replaceOptions(qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier)
+    this.#keepWanted(name, wanted, qos)
+    // What it matched but might not have is new to it: with Retain Handling 1 as well.
+    if (group !== undefined || retainHandling === 2 || before === undefined) return
+    if (before.subscribe(filter, wanted, undefined).verdict !== 'granted')
+      this.#replay()?.addGained(subscription, before)
+  }
+
+  #giveBack(name: string, { filter, group, options }: Withheld): void {
+    const session = this.#session
+    const qos = this.#permitted(filter, options.qos, group)
+    if (qos === undefined) return
+    this.#withheld?.delete(name)
+    const subscription = session.core.router.subscribe(session, filter, group, { ...options, qos })
+    this.#byFilter.set(name, subscription)
+    this.#keepWanted(name, options.qos, qos)
+    if (session.core.events.observed)
+      session.core.events.emit({ type: 'subscription.added', ...session.names, filter: name, qos })
+    if (group === undefined && options.retainHandling !== 2) this.#replay()?.add([subscription])
+  }
+
+  /** Undefined where nothing is retained. */
+  #replay(): RetainedReplay | undefined {
+    const session = this.#session
+    if (session.core.router.retained.count === 0) return undefined
+    return (session.replay ??= new RetainedReplay(session))
+  }
+
+  #answer(packet: SubscribePacket, granted: readonly Granted[]): void {
     const reasonCodes = granted.map((one) => one.code)
     // SUBACK has one reason string for all of its filters: the first refusal's.
     const reasonString = granted.find((one) => one.reason)?.reason
@@ -158,37 +265,57 @@ export class Subscriptions {
       ...(reasonString ? { reasonString } : {}),
     })
     const wanted = granted.flatMap((one) => (one.replay ? [one.replay] : []))
-    if (wanted.length === 0 || session.core.router.retained.count === 0) return
-    session.replay ??= new RetainedReplay(session)
-    session.replay.add(wanted)
+    if (wanted.length > 0) this.#replay()?.add(wanted)
   }
 
-  unsubscribe(packet: UnsubscribePacket): void {
+  /** Answers an UNSUBSCRIBE; the promise is for hooks that take their time. */
+  unsubscribe(packet: UnsubscribePacket): Promise<void> | undefined {
+    const { onUnsubscribe } = this.#session.policy.hooks
+    if (onUnsubscribe) return this.#unsubscribeEach(packet, onUnsubscribe)
+    this.#confirm(
+      packet,
+      packet.filters.map((filter) => this.#take(filter)),
+    )
+    return undefined
+  }
+
+  async #unsubscribeEach(packet: UnsubscribePacket, onUnsubscribe: OnUnsubscribe): Promise<void> {
     const session = this.#session
-    const { onUnsubscribe } = session.policy.hooks
-    const reasonCodes = packet.filters.map((filter) => {
-      if (!isTopicFilter(filter, session.policy.limits.maxTopicLevels)) return ReasonCode.TopicFilterInvalid
-      const subscription = this.#byFilter.get(filter)
-      if (!subscription) return ReasonCode.NoSubscriptionExisted
-      if (onUnsubscribe) this.#tell(onUnsubscribe, filter)
-      this.#byFilter.delete(filter)
-      this.#remove(filter, subscription)
-      return ReasonCode.Success
-    })
-    this.#reply({ type: PacketType.Unsuback, packetId: packet.packetId, reasonCodes })
+    const { connection, core, clientId, policy } = session
+    const reasonCodes: number[] = []
+    for (const filter of packet.filters) {
+      let named = filter
+      try {
+        const decision = onUnsubscribe(filter, session.hookClient)
+        const { decisionTimeoutMs } = policy.limits
+        const verdict = isPromise(decision)
+          ? await withTimeout(core.clock, decisionTimeoutMs, 'onUnsubscribe', decision)
+          : decision
+        if (verdict?.type === 'allow' && verdict.filter !== undefined) named = verdict.filter
+      } catch (error) {
+        // It can't refuse, so its failure changes nothing.
+        hookFailed(core.events, 'onUnsubscribe', clientId, error)
+      }
+      // A client that is back on another connection asks again.
+      if (!session.isOpen || session.connection !== connection) return
+      reasonCodes.push(this.#take(named))
+    }
+    this.#confirm(packet, reasonCodes)
   }
 
-  /** Nobody waits for this hook; should it be asynchronous, its failure must still end nobody (threat 60). */
-  #tell(onUnsubscribe: (filter: string, client: HookClient) => unknown, filter: string): void {
-    const { core, clientId, hookClient } = this.#session
-    const onError = (error: unknown): void =>
-      core.events.emit({ type: 'hook.failed', hook: 'onUnsubscribe', clientId, error })
-    try {
-      const told = onUnsubscribe(filter, hookClient)
-      if (isPromise(told)) told.catch(onError)
-    } catch (error) {
-      onError(error)
-    }
+  /** Removes a subscription by the name that the client gave it. */
+  #take(filter: string): number {
+    if (!isTopicFilter(filter, this.#session.policy.limits.maxTopicLevels)) return ReasonCode.TopicFilterInvalid
+    const subscription = this.#byFilter.get(filter)
+    const wasWithheld = this.#withheld?.delete(filter) === true
+    if (!subscription) return wasWithheld ? ReasonCode.Success : ReasonCode.NoSubscriptionExisted
+    this.#byFilter.delete(filter)
+    this.#remove(filter, subscription)
+    return ReasonCode.Success
+  }
+
+  #confirm({ packetId }: UnsubscribePacket, reasonCodes: readonly number[]): void {
+    this.#reply({ type: PacketType.Unsuback, packetId, reasonCodes })
   }
 
   /** An answer larger than the client takes (MQTT-3.1.2-24) would leave it waiting for ever: its connection ends. */
@@ -202,138 +329,16 @@ export class Subscriptions {
   clear(): void {
     for (const [filter, subscription] of this.#byFilter) this.#remove(filter, subscription)
     this.#byFilter.clear()
+    this.#withheld = undefined
   }
 
   #remove(filter: string, subscription: Subscription<Subscriber>): void {
     const session = this.#session
+    this.#wantedQoS?.delete(filter)
     session.replay?.forget(subscription)
     const group = session.core.router.unsubscribe(subscription)
     if (group) session.outbound?.leaveGroup(group)
-    if (session.core.events.observed)
-      session.core.events.emit({ type: 'subscription.removed', ...session.names, filter })
-  }
-}
-
-interface Replay {
-  readonly subscription: Subscription<Subscriber>
-  readonly cursor: RetainedCursor
-}
-
-/**
- * Gives a session the retained messages of new subscriptions, page by page and no faster than it
- * takes them: a hundred thousand of them neither fill its outbox nor hold up the loop (threat 50).
- */
-export class RetainedReplay {
-  readonly #session: Session
-  #waiting: Replay[] = []
-  #page: Publication[] = []
-  #pageAt = 0
-  #scheduled = false
-  #running = false
-
-  constructor(session: Session) {
-    this.#session = session
-  }
-
-  get isActive(): boolean {
-    return this.#waiting.length > 0
-  }
-
-  add(subscriptions: readonly Subscription<Subscriber>[]): void {
-    const { router } = this.#session.core
-    for (const subscription of subscriptions) {
-      this.forget(subscription)
-      const cursor = router.retained.match(subscription.filter)
-      this.#waiting.push({ subscription, cursor })
-    }
-    this.#continue()
-  }
-
-  /** The session has room. Acknowledgements come many to a read: what they make room for is given together. */
-  wake(): void {
-    if (this.#running || this.#scheduled) return
-    this.#scheduled = true
-    queueMicrotask(() => this.#resume())
-  }
-
-  #resume(): void {
-    this.#scheduled = false
-    try {
-      this.#continue()
-    } catch (error) {
-      this.#session.error(error)
-    }
-  }
-
-  /** Goes on while the session takes messages. */
-  #continue(): void {
-    if (this.#running || this.#scheduled) return
-    this.#running = true
-    let budget = this.#session.policy.limits.maxRetainedPerTurn
-    while (this.#waiting.length > 0 && this.#canTake()) {
-      if (budget <= 0) {
-        this.#yield()
-        break
-      }
-      const taken = this.#step(Math.min(budget, 100))
-      // Nothing went although the session seemed ready: its window is full, and an acknowledgement will call.
-      if (taken === 0) break
-      budget -= taken
-    }
-    this.#running = false
-    if (this.#waiting.length === 0) this.#session.replay = undefined
-  }
-
-  forget(subscription: Subscription<Subscriber>): void {
-    const at = this.#waiting.findIndex((replay) => replay.subscription === subscription)
-    if (at < 0) return
-    this.#waiting[at]!.cursor.close()
-    this.#waiting.splice(at, 1)
-    if (at > 0) return
-    this.#page = []
-    this.#pageAt = 0
-  }
-
-  close(): void {
-    for (const { cursor } of this.#waiting) cursor.close()
-    this.#waiting = []
-    this.#page = []
-    this.#pageAt = 0
-  }
-
-  #canTake(): boolean {
-    const { connection, isFlowing, outbound } = this.#session
-    return connection?.writable === true && isFlowing && (outbound === undefined || outbound.isIdle)
-  }
-
-  /** Gives what can be given of the current page, or reads the next one; returns what it counts against the budget. */
-  #step(pageMessages: number): number {
-    const { subscription, cursor } = this.#waiting[0]!
-    if (this.#pageAt === this.#page.length) {
-      this.#page = []
-      this.#pageAt = 0
-      const ended = cursor.read(this.#page, pageMessages)
-      if (ended && this.#page.length === 0) this.#waiting.shift()
-      return 1
-    }
-    let given = 0
-    while (this.#pageAt < this.#page.length && this.#canTake()) {
-      const publication = this.#page[this.#pageAt]!
-      const qos = publication.qos < subscription.qos ? publication.qos : subscription.qos
-      if (qos > 0 && this.#session.outbound?.hasWindow === false) return given
-      this.#pageAt++
-      given++
-      // MQTT-3.8.3-3
-      if (subscription.noLocal && publication.publisher === this.#session.clientId) continue
-      const identifiers = subscription.subscriptionIdentifier > 0 ? [subscription.subscriptionIdentifier] : undefined
-      // MQTT-3.3.1-8 of 3.1.1: sent because of a new subscription, so RETAIN is 1.
-      this.#session.core.router.deliverTo(this.#session, publication, qos, true, identifiers, undefined)
-    }
-    return given
-  }
-
-  #yield(): void {
-    this.#scheduled = true
-    setImmediate(() => this.#resume())
+    if (observes(session, 'subscription.removed'))
+      report(session, { type: 'subscription.removed', ...session.names, filter })
   }
 }

@@ -3,15 +3,19 @@ import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
 import type { SessionContext } from '../../machines/session.machine.ts'
 import { willMachine, type FireOutcome, type WillInput } from '../../machines/will.machine.ts'
 import { willSummaryOf } from './authentication.ts'
-import type { AllowMessage, Deny, Grant, HookClient, Next } from '../hooks.ts'
+import type { BrokerEventInput } from '../events.ts'
+import type { AllowPublish, Deny, Grant, HookClient, Next } from '../hooks.ts'
 import { type Message, type WillPacket } from '../messages.ts'
 import { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
-import { withTimeout } from './decide.ts'
+import type { DecidingPermission } from '../roles.ts'
+import { accessOfGrant } from './access.ts'
+import { hookDenied, hookFailed, withTimeout } from './decide.ts'
 import { hookClientOf } from './hook-client.ts'
 import { checkChanges } from './message-check.ts'
+import { report } from './observing.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -42,7 +46,7 @@ export class Wills {
     const host = new WillHost(this.#core, this, session, will, input, client)
     this.#hosts.set(keyOf(input), host)
     host.actor.start()
-    this.#core.events.emit({ type: 'will.armed', ...session.names, topic: will.topic })
+    report(session, { type: 'will.armed', ...session.names, topic: will.topic }, context)
     return host
   }
 
@@ -78,6 +82,10 @@ export class WillHost {
   readonly #policy: SessionPolicy
   #client: HookClient
   #deadline: Deadline | undefined = undefined
+  /** The last time that the session's grant was taken away; another one since, and this will is never sent. */
+  readonly #revocation: number
+  /** The permission that denied it. */
+  #rule: DecidingPermission | undefined = undefined
 
   constructor(
     core: SessionCore,
@@ -91,6 +99,7 @@ export class WillHost {
     this.#session = session
     this.#will = will
     this.#policy = session.policy
+    this.#revocation = session.revocation
     this.#client = client
     this.actor = createActor(wills.machine, { input })
     this.actor.subscribe({
@@ -133,6 +142,11 @@ export class WillHost {
     this.actor.send({ type: 'will.cancel' })
   }
 
+  /** The grant behind it was taken away. */
+  withhold(reason: string): void {
+    this.actor.send({ type: 'will.withhold', reason })
+  }
+
   armDeadline(dueAtMs: number): void {
     this.#deadline = this.#core.deadlines.schedule(dueAtMs, () => this.actor.send({ type: 'will.due' }))
   }
@@ -144,10 +158,29 @@ export class WillHost {
   /** Authorises the will against who the session is, then publishes it. */
   async fire(): Promise<FireOutcome> {
     await this.#turn()
+    if (this.#policy.willPolicy === 'unexpired-grant' && this.#isExpired())
+      return { type: 'withheld', reason: 'the grant has ended' }
     const verdict = await decideWill(this.#session, this.#client.grant, this.#will, this.#client, this.#policy)
-    if (verdict.type === 'deny') return { type: 'withheld', reason: verdict.reason }
-    await this.#core.router.publish(willPublication(this.#core, this.#client.clientId, this.#will, verdict))
+    if (this.#session.revocation !== this.#revocation) return { type: 'withheld', reason: 'revoked' }
+    if (verdict.type === 'deny') return this.#deniedFor(verdict)
+    // Its roles may have changed while a hook thought.
+    const denial = deniedByRoles(this.#session, this.#client.grant, { ...this.#will, ...changesOf(verdict) })
+    if (denial) return this.#deniedFor(denial)
+    const publication = willPublication(this.#core, this.#client.clientId, this.#will, verdict)
+    publication.sharedStrategy = this.#policy.features.sharedSubscriptionStrategy
+    await this.#core.router.publish(publication)
     return { type: 'published' }
+  }
+
+  #deniedFor({ reason, rule }: WillDenial): FireOutcome {
+    this.#rule = rule
+    return { type: 'withheld', reason }
+  }
+
+  /** Its rights went on during the grace. */
+  #isExpired(): boolean {
+    const { expiresAtMs } = this.#client.grant
+    return expiresAtMs !== undefined && this.#core.clock.nowMs() >= expiresAtMs + this.#policy.limits.grantGraceMs
   }
 
   /** A thousand connections that break at once don't publish their wills at once (threat 51). */
@@ -165,23 +198,49 @@ export class WillHost {
 
   #report(outcome: 'published' | 'withheld' | 'cancelled', reason: string | undefined): void {
     const { topic } = this.#will
-    if (outcome === 'withheld')
-      this.#core.events.emit({ type: 'will.withheld', ...this.#names, topic, reason: reason ?? '' })
-    else this.#core.events.emit({ type: `will.${outcome}`, ...this.#names, topic })
+    const event: BrokerEventInput =
+      outcome === 'withheld'
+        ? {
+            type: 'will.withheld',
+            ...this.#names,
+            topic,
+            reason: reason ?? '',
+            ...(this.#rule && { rule: this.#rule }),
+          }
+        : { type: `will.${outcome}`, ...this.#names, topic }
+    this.#core.events.emit(event)
+    // Its session may be gone by now, and is not what it was in any case.
+    this.#core.observers.tell(this.#policy.observers, event, () => this.#client)
     if (this.#session.will === this) this.#session.willSettled()
   }
 }
 
-/** Asks the hook about a will: at CONNECT, and again when it is due. */
+/** A denial, and the permission behind it. */
+type WillDenial = Deny & { readonly rule?: DecidingPermission | undefined }
+
+/** By the roles in force and the grant; the secret that was behind it is not asked about again (semantics 7.2). */
+function deniedByRoles(
+  { core, clientId }: Session,
+  grant: Grant | undefined,
+  { topic, qos, retain }: Pick<WillPacket, 'topic' | 'qos' | 'retain'>,
+): WillDenial | undefined {
+  const decision = accessOfGrant(core, clientId, grant)?.explainPublish(topic, qos, retain)
+  if (decision === undefined || decision.allowed) return undefined
+  return { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'not authorized', rule: decision.rule }
+}
+
+/** Asks roles and hook about a will: at CONNECT, and again when it is due. */
 export async function decideWill(
   session: Session,
   grant: Grant | undefined,
   will: WillPacket,
   client?: HookClient,
   policy: SessionPolicy = session.policy,
-): Promise<Next | Deny | AllowMessage> {
+): Promise<Next | WillDenial | AllowPublish> {
   const { core } = session
   const { onPublish } = policy.hooks
+  const denial = deniedByRoles(session, grant, will)
+  if (denial) return denial
   if (!onPublish || !grant) return { type: 'next' }
   const message: Message = {
     topic: will.topic,
@@ -196,11 +255,28 @@ export async function decideWill(
     const decision = Promise.resolve(onPublish({ message, will: true }, asked))
     const verdict = await withTimeout(core.clock, policy.limits.decisionTimeoutMs, 'onPublish', decision)
     if (verdict?.type === 'allow') checkChanges(verdict)
-    if (verdict?.type === 'next' || verdict?.type === 'allow' || verdict?.type === 'deny') return verdict
+    // It may have put another topic in place, and the roles may be others by now.
+    if (verdict?.type === 'allow' || verdict?.type === 'next')
+      return deniedByRoles(session, grant, { ...will, ...changesOf(verdict) }) ?? verdict
+    if (verdict?.type === 'deny') {
+      hookDenied(core.events, 'onPublish', session.clientId, verdict)
+      return verdict
+    }
     throw new TypeError('onPublish gave no verdict')
   } catch (error) {
-    core.events.emit({ type: 'hook.failed', hook: 'onPublish', clientId: session.clientId, error })
+    hookFailed(core.events, 'onPublish', session.clientId, error)
     return { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'the decision failed' }
+  }
+}
+
+/** What a verdict changes of what permissions are about. */
+function changesOf(verdict: Next | AllowPublish): Partial<Pick<WillPacket, 'topic' | 'qos' | 'retain'>> {
+  if (verdict.type === 'next') return {}
+  const { topic, qos, retain } = verdict
+  return {
+    ...(topic === undefined ? {} : { topic }),
+    ...(qos === undefined ? {} : { qos }),
+    ...(retain === undefined ? {} : { retain }),
   }
 }
 
@@ -208,14 +284,14 @@ function willPublication(
   core: SessionCore,
   clientId: string,
   will: WillPacket,
-  verdict: Next | AllowMessage,
+  verdict: Next | AllowPublish,
 ): Publication {
   const changes = verdict.type === 'allow' ? verdict : undefined
   const payload = changes?.payload ? Buffer.from(changes.payload) : will.payload
   const publication = new Publication(
     changes?.topic ?? will.topic,
-    will.qos,
-    will.retain,
+    changes?.qos ?? will.qos,
+    changes?.retain ?? will.retain,
     false,
     0,
     payload,

@@ -4,12 +4,8 @@ import { describe, expect, test } from 'vitest'
 import { allow, next, type BrokerEvent, type BrokerOptions, type Permission } from '../../src/index.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { publish, pubrel } from '../support/wire.ts'
+import { subackCodes } from './roles-scene.ts'
 import { startScene } from './sessions-scene.ts'
-
-const both = [
-  { name: 'MQTT 5', version: 5 },
-  { name: 'MQTT 3.1.1', version: 4 },
-] as const
 
 /** A broker with one role `r`, and a subscriber that sees everything. */
 async function scene(permissions: readonly Permission[], options: BrokerOptions = {}) {
@@ -28,66 +24,69 @@ async function scene(permissions: readonly Permission[], options: BrokerOptions 
   return { ...t, watcher, dropped, seen }
 }
 
-describe.each(both)('semantics 7.17: a denied publish, $name', ({ version }) => {
-  const roles: readonly Permission[] = [
-    { topic: 'ok/#', allow: 'publish' },
-    { topic: 'ok/secret', deny: 'publish' },
-  ]
-  const start = async (options?: BrokerOptions) => {
-    const t = await scene(roles, options)
-    return { ...t, client: await t.join('c', { roles: ['r'] }, { version }) }
-  }
+const roles: readonly Permission[] = [
+  { topic: 'ok/#', allow: 'publish' },
+  { topic: 'ok/secret', deny: 'publish' },
+]
 
-  test('what is allowed goes on its way, with every QoS', async () => {
-    const { client, seen } = await start()
-    for (const qos of [0, 1, 2]) await client.publish({ topic: `ok/${qos}`, qos })
-    expect(await seen()).toEqual(['ok/0', 'ok/1', 'ok/2'])
+async function withClient(version: 4 | 5, options?: BrokerOptions) {
+  const t = await scene(roles, options)
+  return { ...t, client: await t.join('c', { roles: ['r'] }, { version }) }
+}
+
+test.each([4, 5] as const)('what is allowed goes on its way, with every QoS, MQTT version %i', async (version) => {
+  const { client, seen } = await withClient(version)
+  for (const qos of [0, 1, 2]) await client.publish({ topic: `ok/${qos}`, qos })
+  expect(await seen()).toEqual(['ok/0', 'ok/1', 'ok/2'])
+})
+
+describe('semantics 7.17: a denied publish of MQTT 5', () => {
+  test('is acknowledged with 0x87, and the client stays', async () => {
+    const { client, seen, dropped } = await withClient(5)
+    expect((await client.publish({ topic: 'ok/secret', qos: 1 }))?.reasonCode).toBe(0x87)
+    expect((await client.publish({ topic: 'elsewhere', qos: 2 }))?.reasonCode).toBe(0x87)
+    await client.publish({ topic: 'ok/secret', qos: 0 })
+    expect(await seen()).toEqual([])
+    const rule = { role: 'r', index: 1, effect: 'deny', topic: 'ok/secret' }
+    expect(dropped()).toMatchObject([
+      { clientId: 'c', topic: 'ok/secret', qos: 1, reason: 'denied', rule },
+      { clientId: 'c', topic: 'elsewhere', qos: 2, reason: 'denied' },
+      { clientId: 'c', topic: 'ok/secret', qos: 0, reason: 'denied', rule },
+    ])
+    expect(dropped()[1]).not.toHaveProperty('rule')
   })
 
-  if (version === 5) {
-    test('is acknowledged with 0x87, and the client stays', async () => {
-      const { client, seen, dropped } = await start()
-      expect((await client.publish({ topic: 'ok/secret', qos: 1 }))?.reasonCode).toBe(0x87)
-      expect((await client.publish({ topic: 'elsewhere', qos: 2 }))?.reasonCode).toBe(0x87)
-      await client.publish({ topic: 'ok/secret', qos: 0 })
-      expect(await seen()).toEqual([])
-      const rule = { role: 'r', index: 1, effect: 'deny', topic: 'ok/secret' }
-      expect(dropped()).toMatchObject([
-        { clientId: 'c', topic: 'ok/secret', qos: 1, reason: 'denied', rule },
-        { clientId: 'c', topic: 'elsewhere', qos: 2, reason: 'denied' },
-        { clientId: 'c', topic: 'ok/secret', qos: 0, reason: 'denied', rule },
-      ])
-      expect(dropped()[1]).not.toHaveProperty('rule')
-    })
+  test.each([0, 1, 2])('disconnects with 0x87 where that is wanted, QoS %i', async (qos) => {
+    const { client, seen } = await withClient(5, { deniedPublish: { mqtt5: 'disconnect' } })
+    client.send(publish({ topic: 'elsewhere', qos, ...(qos > 0 ? { packetId: 7 } : {}) }))
+    await client.expectDisconnect(0x87)
+    expect(await seen()).toEqual([])
+  })
+})
 
-    test.each([0, 1, 2])('disconnects with 0x87 where that is wanted, QoS %i', async (qos) => {
-      const { client, seen } = await start({ deniedPublish: { mqtt5: 'disconnect' } })
-      client.send(publish({ topic: 'elsewhere', qos, ...(qos > 0 ? { packetId: 7 } : {}) }))
-      await client.expectDisconnect(0x87)
-      expect(await seen()).toEqual([])
-    })
-  } else {
-    test.each([0, 1, 2])('closes the connection, QoS %i', async (qos) => {
-      const { client, seen } = await start()
-      client.send(publish({ version, topic: 'elsewhere', qos, ...(qos > 0 ? { packetId: 7 } : {}) }))
-      await client.expectClosed()
-      expect(await seen()).toEqual([])
-    })
+describe('semantics 7.17: a denied publish of MQTT 3.1.1', () => {
+  const version = 4
 
-    test('is acknowledged and given to nobody where that is wanted', async () => {
-      const { client, seen, dropped } = await start({ deniedPublish: { mqtt3: 'drop' } })
-      for (const qos of [0, 1, 2]) await client.publish({ topic: 'elsewhere', qos, packetId: 7 + qos })
-      // The same QoS 2 message again, before its PUBREL: answered again, as one that was taken.
-      const again = publish({ version, topic: 'elsewhere', qos: 2, packetId: 20 })
-      client.send(again, again)
-      await client.expectPacket('pubrec', { packetId: 20 })
-      await client.expectPacket('pubrec', { packetId: 20 })
-      client.send(pubrel(20))
-      await client.expectPacket('pubcomp', { packetId: 20 })
-      expect(await seen()).toEqual([])
-      expect(dropped().map(({ qos }) => qos)).toEqual([0, 1, 2, 2])
-    })
-  }
+  test.each([0, 1, 2])('closes the connection, QoS %i', async (qos) => {
+    const { client, seen } = await withClient(version)
+    client.send(publish({ version, topic: 'elsewhere', qos, ...(qos > 0 ? { packetId: 7 } : {}) }))
+    await client.expectClosed()
+    expect(await seen()).toEqual([])
+  })
+
+  test('is acknowledged and given to nobody where that is wanted', async () => {
+    const { client, seen, dropped } = await withClient(version, { deniedPublish: { mqtt3: 'drop' } })
+    for (const qos of [0, 1, 2]) await client.publish({ topic: 'elsewhere', qos, packetId: 7 + qos })
+    // The same QoS 2 message again, before its PUBREL: answered again, as one that was taken.
+    const again = publish({ version, topic: 'elsewhere', qos: 2, packetId: 20 })
+    client.send(again, again)
+    await client.expectPacket('pubrec', { packetId: 20 })
+    await client.expectPacket('pubrec', { packetId: 20 })
+    client.send(pubrel(20))
+    await client.expectPacket('pubcomp', { packetId: 20 })
+    expect(await seen()).toEqual([])
+    expect(dropped().map(({ qos }) => qos)).toEqual([0, 1, 2, 2])
+  })
 })
 
 describe('permissions to publish', () => {
@@ -168,8 +167,8 @@ test('threat 79: $SYS and other internal topics are nobody’s to publish to, an
   const client = await join('c', { roles: ['r'] })
   expect((await client.publish({ topic: '$SYS/x', qos: 1 }))?.reasonCode).toBe(0x87)
   expect((await client.publish({ topic: '$private/x', qos: 1 }))?.reasonCode).toBe(0x87)
-  await expect(client.subscribe(['$SYS/#'])).rejects.toThrow()
-  await expect(client.subscribe(['$private/x'])).rejects.toThrow()
+  expect(await subackCodes(client, '$SYS/#')).toEqual([0x87])
+  expect(await subackCodes(client, '$private/x')).toEqual([0x87])
   expect(await seen()).toEqual([])
 })
 
@@ -225,7 +224,7 @@ describe('threat 85: values of a session never widen a permission', () => {
     ])
     const client = await t.connect({ clientId, username: 'ann' })
     for (const topic of ['in/a', 'in/a/b', 'in/', 'in//', 'in']) expect(await code(client, topic)).toBe(0x87)
-    for (const filter of [`in/${clientId}`, 'in/#', 'in/a']) await expect(client.subscribe([filter])).rejects.toThrow()
+    for (const filter of [`in/${clientId}`, 'in/#', 'in/a']) expect(await subackCodes(client, filter)).toEqual([0x87])
   })
 
   test('where a denial depends on it, everything is denied', async () => {
@@ -241,6 +240,6 @@ describe('threat 85: values of a session never widen a permission', () => {
   test('a client cannot name itself into $SYS', async () => {
     const t = start([{ topic: '%c/#', allow: ['publish', 'subscribe'] }])
     const client = await t.connect({ clientId: '$SYS', username: 'ann' })
-    await expect(client.subscribe(['$SYS/#'])).rejects.toThrow()
+    expect(await subackCodes(client, '$SYS/#')).toEqual([0x87])
   })
 })

@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 
 import type { BrokerOptions, Permission } from '../../src/index.ts'
 import type { RawClient } from '../support/raw-client.ts'
-import { publish, subscribe, unsubscribe, type FilterInput } from '../support/wire.ts'
+import { publish, unsubscribe, type FilterInput } from '../support/wire.ts'
+import { subackCodes } from './roles-scene.ts'
 import { startScene } from './sessions-scene.ts'
 
 const both = [
@@ -18,12 +19,6 @@ function scene(permissions: readonly Permission[], options: BrokerOptions = {}) 
     await t.settle()
   }
   return { ...t, send }
-}
-
-/** Reason codes of a SUBACK, whatever they are. */
-async function codes(client: RawClient, ...filters: FilterInput[]): Promise<readonly number[]> {
-  client.send(subscribe({ version: client.version, packetId: 9, filters }))
-  return (await client.expectPacket('suback', { packetId: 9 })).reasonCodes
 }
 
 /** Topics and QoS of what has come. */
@@ -45,7 +40,7 @@ describe.each(both)('SUBACK, $name', ({ version }) => {
     const client = await t.join('c', { roles: ['r'] }, { version })
     const filters: FilterInput[] = ['a/b', 'b', 'a/secret/x', '#', 'low/x', 'a/#', '$share/g/a/b', '$share/g/b']
     const asked = filters.map((filter) => [filter as string, { qos: 2 }] as const)
-    expect(await codes(client, ...asked)).toEqual([2, refused, refused, 2, 1, 2, 2, refused])
+    expect(await subackCodes(client, ...asked)).toEqual([2, refused, refused, 2, 1, 2, 2, refused])
   })
 
   test('a filter that matches more than may be read is granted, and each delivery is checked', async () => {
@@ -55,7 +50,7 @@ describe.each(both)('SUBACK, $name', ({ version }) => {
       { topic: 'a/low', deny: 'subscribe', qos: [1, 2] },
     ])
     const client = await t.join('c', { roles: ['r'] }, { version })
-    expect(await codes(client, ['#', { qos: 1 }])).toEqual([1])
+    expect(await subackCodes(client, ['#', { qos: 1 }])).toEqual([1])
     await t.send('a', 'a/b', 'a/secret', 'b', 'a/low', 'a/b/c')
     expect(await received(client)).toEqual(['a 1', 'a/b 1', 'a/low 0', 'a/b/c 1'])
   })
@@ -67,7 +62,7 @@ describe.each(both)('SUBACK, $name', ({ version }) => {
     ]
     const t = scene(permissions, { partialSubscriptions: 'refuse' })
     const client = await t.join('c', { roles: ['r'] }, { version })
-    expect(await codes(client, '#', 'a/#', 'a/b', 'a/b/#')).toEqual([refused, refused, 0, 0])
+    expect(await subackCodes(client, '#', 'a/#', 'a/b', 'a/b/#')).toEqual([refused, refused, 0, 0])
     await t.send('a/b', 'a/secret', 'a/c')
     expect(await received(client)).toEqual(['a/b 0'])
   })
@@ -141,11 +136,11 @@ describe('shared subscriptions', () => {
   test('permissions speak of sharing and of groups', async () => {
     const t = startScene({ roles })
     const ofG = await t.join('1', { roles: ['ofG'] })
-    expect(await codes(ofG, '$share/g/a', '$share/h/a', 'a')).toEqual([0, 0x87, 0x87])
+    expect(await subackCodes(ofG, '$share/g/a', '$share/h/a', 'a')).toEqual([0, 0x87, 0x87])
     const alone = await t.join('2', { roles: ['alone'] })
-    expect(await codes(alone, '$share/g/a', 'a')).toEqual([0x87, 0])
+    expect(await subackCodes(alone, '$share/g/a', 'a')).toEqual([0x87, 0])
     const both2 = await t.join('3', { roles: ['ofG', 'alone'] })
-    expect(await codes(both2, '$share/g/a', '$share/h/a', 'a')).toEqual([0, 0x87, 0])
+    expect(await subackCodes(both2, '$share/g/a', '$share/h/a', 'a')).toEqual([0, 0x87, 0])
   })
 
   test.each(['round-robin', 'sticky', 'random', 'least-inflight'] as const)(
@@ -231,7 +226,7 @@ describe('hooks', () => {
       },
     })
     const client = await t.join('c', { roles: ['r'] })
-    expect(await codes(client, 'b', 'a/x', 'a/out', 'a/wide', 'a/no')).toEqual([0x87, 0, 0x87, 0, 0x80])
+    expect(await subackCodes(client, 'b', 'a/x', 'a/out', 'a/wide', 'a/no')).toEqual([0x87, 0, 0x87, 0, 0x80])
     expect(asked).toEqual(['a/x', 'a/out', 'a/wide', 'a/no'])
     await t.send('b', 'a/y')
     expect(await received(client)).toEqual(['a/y 0'])
@@ -258,7 +253,7 @@ describe('hooks', () => {
 test('a refused filter is not kept: it needs no place, and nothing of it comes', async () => {
   const t = scene([{ topic: 'a', allow: ['subscribe', 'publish'] }], { limits: { maxSubscriptionsPerSession: 1 } })
   const client = await t.join('c', { roles: ['r'] })
-  expect(await codes(client, 'b', 'c', 'a')).toEqual([0x87, 0x87, 0])
+  expect(await subackCodes(client, 'b', 'c', 'a')).toEqual([0x87, 0x87, 0])
   client.send(unsubscribe({ packetId: 3, filters: ['b', 'a'] }))
   expect((await client.expectPacket('unsuback')).reasonCodes).toEqual([0x11, 0])
   client.send(publish({ topic: 'a' }))

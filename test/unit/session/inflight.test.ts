@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
 import { Inflight, InflightState } from '../../../src/session/inflight.ts'
+import type { DeliveryGroup } from '../../../src/router/subscriber.ts'
 import { publicationOf } from '../../support/publications.ts'
 
 const message = publicationOf('t', 'x', 1)
@@ -34,7 +35,14 @@ test('identifiers count up from 1 and an unknown one has no entry', () => {
 
 test('a settled entry is gone and lets go of its message', () => {
   const inflight = new Inflight()
-  const packetId = inflight.add(message, 2, true, [7], { redeliver: () => false })!
+  const group: DeliveryGroup = {
+    name: 'g',
+    redeliver: () => false,
+    get alone() {
+      return group
+    },
+  }
+  const packetId = inflight.add(message, 2, true, [7], group)!
   const entry = inflight.get(packetId)!
   inflight.settle(entry)
   expect([inflight.get(packetId), inflight.size, inflight.inOrder()]).toEqual([undefined, 0, []])
