@@ -4,9 +4,9 @@ import { readFile, stat } from 'node:fs/promises'
 
 import { StatemqError } from '../errors.ts'
 import type { Logger } from '../options.ts'
+import { deleteUser, editUserFile, userOf, type UserFileKind } from './edit-user-file.ts'
 import { FileWatch } from './file-watch.ts'
 import { lineFields, maxPasswordFileBytes } from './password-users.ts'
-import { replaceFile } from './replace-file.ts'
 import {
   formatCredentials,
   saslprep,
@@ -95,12 +95,17 @@ export interface NewScramUser {
   readonly roles?: readonly string[]
 }
 
+const scramFileKind: UserFileKind = {
+  header: () => scramFileHeader(randomBytes(32)),
+  judge: (text, path) => void readScramUsers(text, path),
+}
+
 /**
  * Adds a user to a file of SCRAM users, or gives the one of this name a new password, and makes the
- * file where there is none, readable to its owner only. Everything else in it stays as it is. Rejects
- * with SMQ_OPTION_INVALID and SMQ_PASSWORD_FILE_INVALID.
+ * file where there is none, readable to its owner only. Everything else in it stays as it is. Resolves
+ * with whether the user is new. Rejects with SMQ_OPTION_INVALID and SMQ_PASSWORD_FILE_INVALID.
  */
-export async function addScramUser(path: string, options: NewScramUser): Promise<void> {
+export async function addScramUser(path: string, options: NewScramUser): Promise<boolean> {
   const { password, mechanisms = scramMechanisms, iterations, roles } = options
   const user = await preparedName(options.user)
   const credentials = await Promise.all(
@@ -108,22 +113,21 @@ export async function addScramUser(path: string, options: NewScramUser): Promise
       scramCredentials(password, { mechanism, ...(iterations === undefined ? {} : { iterations }) }),
     ),
   )
-  const lines = await linesOf(path)
-  const at = lines.findIndex((line) => lineFields(line)?.['user'] === user)
-  const before = at < 0 ? {} : lineFields(lines[at]!)
-  const scram = credentials.map(formatCredentials)
-  const line = JSON.stringify({ ...before, user, scram, ...(roles === undefined ? {} : { roles }) })
-  await replace(path, at < 0 ? [...lines, line] : lines.with(at, line))
+  const changed = { user, scram: credentials.map(formatCredentials), ...(roles === undefined ? {} : { roles }) }
+  let isNew = true
+  await editUserFile(path, scramFileKind, true, (lines) => {
+    const index = lines.findIndex((line) => userOf(line) === user)
+    isNew = index < 0
+    const line = JSON.stringify({ ...(isNew ? {} : lineFields(lines[index]!)), ...changed })
+    if (isNew) lines.push(line)
+    else lines[index] = line
+  })
+  return isNew
 }
 
-/** Removes a user; false where there was none. Rejects as {@link addScramUser} does. */
-export async function removeScramUser(path: string, name: string): Promise<boolean> {
-  const user = await preparedName(name)
-  const lines = await linesOf(path)
-  const left = lines.filter((line) => lineFields(line)?.['user'] !== user)
-  if (left.length === lines.length) return false
-  await replace(path, left)
-  return true
+/** Removes a user. Rejects as {@link addScramUser} does, and where there is none of that name. */
+export async function removeScramUser(path: string, user: string): Promise<void> {
+  await deleteUser(path, scramFileKind, await preparedName(user))
 }
 
 async function preparedName(name: string): Promise<string> {
@@ -131,24 +135,4 @@ async function preparedName(name: string): Promise<string> {
   if (prepared === undefined)
     throw new StatemqError('SMQ_OPTION_INVALID', 'the user name is empty or has forbidden characters')
   return prepared
-}
-
-async function linesOf(path: string): Promise<string[]> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return scramFileHeader(randomBytes(32))
-    throw fileError(path, error)
-  })
-  readScramUsers(text, path)
-  return text.trimEnd().split('\n')
-}
-
-/** What the file would become is read before it becomes so. */
-async function replace(path: string, lines: readonly string[]): Promise<void> {
-  const text = `${lines.join('\n')}\n`
-  readScramUsers(text, path)
-  try {
-    await replaceFile(path, text)
-  } catch (error) {
-    throw fileError(path, error)
-  }
 }

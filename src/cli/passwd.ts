@@ -1,7 +1,10 @@
+import { isUtf8 } from 'node:buffer'
+
 import { InvalidArgumentError, type Command } from 'commander'
 
 import { deletePassword, setPasswords, type PasswordEntry } from '../auth/password-edit.ts'
 import { hashPassword } from '../auth/password-hash.ts'
+import { addScramUser, removeScramUser } from '../auth/scram-file.ts'
 import { StatemqError } from '../errors.ts'
 import { askPassword, checkedPassword, readPasswordLine, readStandardInput } from './ask-password.ts'
 
@@ -10,7 +13,10 @@ interface PasswdFlags {
   readonly delete?: true
   readonly stdin?: true
   readonly batch?: true
+  readonly scram?: true
 }
+
+type Roles = readonly string[] | undefined
 
 const MAX_BATCH_BYTES = 16_777_216
 
@@ -41,6 +47,7 @@ export function addPasswdCommand(program: Command, write: (text: string) => void
     .option('--roles <names>', 'roles of the user, with commas; left as they are without it', roleList)
     .option('--delete', 'delete the user')
     .option('--stdin', 'read the password from standard input')
+    .option('--scram', 'keep a file of SCRAM users instead, for MQTT 5 clients with SCRAM')
     .option('--batch', 'add or change many users, one user:password per line of standard input')
     .allowExcessArguments(false)
     .addHelpText('after', help)
@@ -50,21 +57,31 @@ export function addPasswdCommand(program: Command, write: (text: string) => void
 }
 
 async function passwd(file: string, user: string | undefined, flags: PasswdFlags): Promise<string> {
-  const { roles, batch, stdin } = flags
+  const { roles, batch, stdin, scram } = flags
   if (batch) {
-    if (user !== undefined || flags.delete || stdin) throw usage('--batch takes a file and --roles only')
+    if (user !== undefined || flags.delete || stdin || scram) throw usage('--batch takes a file and --roles only')
     return many(file, roles)
   }
   if (user === undefined) throw usage('expected a user name after the file')
   checkUser(user, '')
   if (flags.delete) {
     if (roles || stdin) throw usage('--delete takes a file and a user only')
-    await deletePassword(file, user)
+    await (scram ? removeScramUser : deletePassword)(file, user)
     return `${user} was deleted from ${file}`
   }
   const password = stdin ? await readPasswordLine() : await askPassword(user)
+  const isNew = scram ? await addScram(file, user, password, roles) : await addHash(file, user, password, roles)
+  return isNew ? `${user} was added to ${file}` : `${user} has a new password in ${file}`
+}
+
+async function addHash(file: string, user: string, password: Buffer, roles: Roles): Promise<boolean> {
   const { added } = await setPasswords(file, [{ user, hash: await hashPassword(password), roles }])
-  return added === 1 ? `${user} was added to ${file}` : `${user} has a new password in ${file}`
+  return added === 1
+}
+
+async function addScram(file: string, user: string, password: Buffer, roles: Roles): Promise<boolean> {
+  if (!isUtf8(password)) throw usage('a password for SCRAM is UTF-8')
+  return addScramUser(file, { user, password: password.toString(), ...(roles ? { roles } : {}) })
 }
 
 /** All or nothing: a wrong line changes no user. */

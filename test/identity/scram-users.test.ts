@@ -68,18 +68,18 @@ describe('a file of users', () => {
     const path = await fileOf(anna)
     const t = start(path)
     await refused(t, 'bob', 'brush')
-    await addScramUser(path, { user: 'bob', password: 'brush', iterations: 4096 })
+    expect(await addScramUser(path, { user: 'bob', password: 'brush', iterations: 4096 })).toBe(true)
     await t.said('was read again', 1)
     await logIn(t.attach(), sha256, new ScramClient(sha256, 'bob', 'brush'))
-    await addScramUser(path, { user: 'anna', password: 'new', iterations: 4096 })
+    expect(await addScramUser(path, { user: 'anna', password: 'new', iterations: 4096 })).toBe(false)
     await t.said('was read again', 2)
     await refused(t, 'anna', 'pencil')
     await logIn(t.attach(), sha256, new ScramClient(sha256, 'anna', 'new'), { clientId: 'b' })
     expect(t.broker.sessions.get('b')?.context.grant?.roles).toEqual(['operator'])
-    expect(await removeScramUser(path, 'bob')).toBe(true)
+    await removeScramUser(path, 'bob')
     await t.said('was read again', 3)
     await refused(t, 'bob', 'brush')
-    expect(await removeScramUser(path, 'bob')).toBe(false)
+    await expect(removeScramUser(path, 'bob')).rejects.toMatchObject({ code: 'SMQ_PASSWORD_FILE_INVALID' })
   })
 
   test('a file that breaks changes nothing and says why, without what it holds', async () => {
@@ -103,6 +103,14 @@ describe('a file of users', () => {
     expect(before).toMatch(/,i=5000$/)
     expect(await refused(start(path), 'nobody', 'x')).toBe(before)
     expect(await refused(start(await fileOf(anna)), 'nobody', 'x')).not.toBe(before)
+  })
+
+  test('two at once: none is lost', async () => {
+    const path = await fileOf(anna)
+    const names = ['b', 'c', 'd'] as const
+    await Promise.all(names.map((user) => addScramUser(path, { ...anna, user })))
+    const users = readFileSync(path, 'utf8').match(/(?<="user":")[a-z]+/g)
+    expect(users?.toSorted()).toEqual(['anna', ...names])
   })
 
   test('comments, other users and what is said of them stay', async () => {
