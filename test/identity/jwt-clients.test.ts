@@ -2,7 +2,7 @@
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt'
 import { describe, expect, onTestFinished, test } from 'vitest'
 
-import { jwt, type JwtOptions } from '../../src/index.ts'
+import { jwt, staticUsers, type Authenticator, type JwtOptions } from '../../src/index.ts'
 import { ExternalProcess } from '../support/external-process.ts'
 import { audience, issuer, jwksServer, seconds, signingKey } from '../support/jwt-issuer.ts'
 import { startListeningBroker } from '../support/listening-broker.ts'
@@ -17,10 +17,10 @@ function online(client: MqttClient): Promise<void> {
   })
 }
 
-async function scene(options: Partial<JwtOptions> = {}) {
+async function scene(options: Partial<JwtOptions> = {}, chain?: readonly Authenticator[]) {
   const server = await jwksServer([key])
   const tokens = jwt({ jwks: { url: server.url }, issuer, audience, properties: { tenant: 'tenant' }, ...options })
-  const t = await startListeningBroker({ authenticators: [tokens] })
+  const t = await startListeningBroker({ authenticators: chain ?? [tokens] })
   onTestFinished(() => tokens.close?.())
 
   /** Rejects with what the client says when it is refused. */
@@ -118,6 +118,27 @@ describe('as the password', () => {
     const refused = run('mosquitto_pub', await key.sign({ exp: seconds(-120) }), '-i', 'late', '-t', 't', '-m', 'x')
     expect(await refused.status()).not.toBe(0)
     await t.happened('session.refused', 'late')
+  })
+})
+
+describe('beside other authenticators', () => {
+  test('a token goes to the one that knows its issuer, and a password to the one for passwords', async () => {
+    const second = await signingKey('RS256', 'second')
+    const first = jwt({ name: 'first', keys: [{ jwk: key.jwk }], issuer, audience, otherIssuers: 'next' })
+    const other = jwt({ name: 'second', keys: [{ jwk: second.jwk }], issuer: 'https://b.example', audience })
+    const passwords = staticUsers({ anna: { password: 'secret' } })
+    const t = await scene({}, [first, other, passwords])
+    const by = async (password: string): Promise<string | undefined> => {
+      const client = await t.connect({ clientId: 'c', username: 'anna', password })
+      const name = t.grant('c')?.authenticator
+      await client.endAsync()
+      return name
+    }
+    expect(await by(await key.sign())).toBe('first')
+    expect(await by(await second.sign({ iss: 'https://b.example' }))).toBe('second')
+    expect(await by('secret')).toBe(passwords.name)
+    await expect(by(await key.sign({ iss: 'https://b.example' }))).rejects.toMatchObject({ code: 0x86 })
+    await expect(by('guess')).rejects.toMatchObject({ code: 0x86 })
   })
 })
 
