@@ -2,6 +2,7 @@ import { z } from 'zod'
 
 import { defaultLimits, limitFault, type BrokerOptions, type CommonListenerOptions, type Limits } from '../options.ts'
 import { authenticators } from './authenticator-schema.ts'
+import { logLevels } from './log-levels.ts'
 
 /** The options that take code, which a file can't hold. */
 type CodeOnly = 'hooks' | 'machine' | 'clock' | 'logger' | 'server'
@@ -131,8 +132,6 @@ const brokerOptions = {
   subscriptionIdentifiersAvailable: z.boolean().exactOptional(),
   sharedSubscriptionAvailable: z.boolean().exactOptional(),
 } satisfies Record<Exclude<keyof BrokerOptions, CodeOnly>, z.ZodType>
-
-export const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 /** What a configuration file may say: strict, so that a misspelt key is an error and not a default. */
 export const configSchema = z.strictObject({

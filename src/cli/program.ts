@@ -2,12 +2,10 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 
 import { StatemqError } from '../errors.ts'
 import { chartFormats, charts, renderChart, type ChartName } from './chart.ts'
-import { describeSettings } from './check.ts'
 import { ConfigurationError, nearest, problemLine } from './config-problems.ts'
-import { logLevels } from './config-schema.ts'
+import { logLevels } from './log-levels.ts'
 import { addPasswdCommand } from './passwd.ts'
-import { resolveSettings, type Flags } from './settings.ts'
-import { start } from './start.ts'
+import type { Flags } from './settings.ts'
 import { packageVersion } from './version.ts'
 
 const help = `
@@ -52,8 +50,16 @@ function withSettings(command: Command): Command {
     .allowExcessArguments(false)
 }
 
+// A command loads what it needs: keeping a password file takes no broker, whose modules are most of a second.
+
 async function startCommand(flags: Flags): Promise<void> {
+  const { start } = await import('./start.ts')
   await start(flags)
+}
+
+async function checkCommand(flags: Flags): Promise<string> {
+  const [{ describeSettings }, { resolveSettings }] = await Promise.all([import('./check.ts'), import('./settings.ts')])
+  return describeSettings(resolveSettings(flags))
 }
 
 /** Builds the command; `write` gets what is meant for standard output. */
@@ -72,7 +78,7 @@ function buildProgram(write: (text: string) => void): Command {
   )
   withSettings(program.command('check').description('judge a configuration and print what would run')).action(
     async (flags: Flags) => {
-      write(await describeSettings(resolveSettings(flags)))
+      write(await checkCommand(flags))
     },
   )
   program

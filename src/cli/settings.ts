@@ -1,7 +1,8 @@
 import { StatemqError } from '../errors.ts'
 import { reachesOtherMachines } from '../options.ts'
 import { loadConfig, type LoadedConfig } from './config-file.ts'
-import type { Config, ListenerConfig, logLevels } from './config-schema.ts'
+import type { Config, ListenerConfig } from './config-schema.ts'
+import type { LogLevel } from './log-levels.ts'
 
 /** The named flags of the command line; each beats the file and `--set`. */
 export interface Flags {
@@ -13,7 +14,7 @@ export interface Flags {
   readonly wsHost?: string
   readonly unix?: string
   readonly store?: 'memory'
-  readonly logLevel?: (typeof logLevels)[number]
+  readonly logLevel?: LogLevel
   readonly allowAnonymous?: true
 }
 
