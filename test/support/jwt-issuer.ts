@@ -74,8 +74,6 @@ export function signingInput(header: object, claims: object = defaults()): strin
 /** How the server answers. `slow`: headers and half of the body, then nothing. */
 export type JwksMode = 'keys' | 'broken' | 'error' | 'slow' | 'silent' | 'huge' | 'redirect'
 
-export type JwksServer = Awaited<ReturnType<typeof jwksServer>>
-
 /** A real web server on a free port of 127.0.0.1, closed when the test ends. */
 export async function jwksServer(first: readonly SigningKey[]) {
   let keys: readonly JWK[] = first.map(({ jwk }) => jwk)

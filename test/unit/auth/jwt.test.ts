@@ -92,7 +92,6 @@ describe('signatures', () => {
           expect((await ask(changed)).type).not.toBe('allow')
         },
       ),
-      { numRuns: 300 },
     )
   })
 })
@@ -341,8 +340,11 @@ describe('what is no token', () => {
   test('any bytes are answered, and never with an error', async () => {
     const ask = authenticator()
     await fc.assert(
-      fc.asyncProperty(fc.string({ unit: 'binary', maxLength: 200 }), fc.boolean(), async (text, viaMethod) => {
-        const verdict = await ask(text, viaMethod ? { authenticationMethod: 'JWT', round: 1 } : {})
+      fc.asyncProperty(fc.uint8Array({ maxLength: 200 }), fc.boolean(), async (bytes, viaMethod) => {
+        const verdict = await ask(
+          Buffer.from(bytes).toString('latin1'),
+          viaMethod ? { authenticationMethod: 'JWT', round: 1 } : {},
+        )
         expect(verdict.type).toBe(viaMethod ? 'deny' : 'next')
       }),
     )
@@ -546,7 +548,8 @@ test('threat 94: an authenticator that is looked at shows neither secrets nor to
 
 test('docs/authenticators.md lists every default, and no other', () => {
   const [page] = readFiles('docs/authenticators.md')
-  const rows = [...page!.text.matchAll(/^\| `(?:jwks\.)?(\w+)` \| ([\d,]+|any) \|/gm)].map(([, name, value]) => [
+  const [, section = ''] = /^## JSON Web Tokens$([^]*?)^## /m.exec(page!.text) ?? []
+  const rows = [...section.matchAll(/^\| `(?:jwks\.)?(\w+)` \| ([\d,]+|any) \|/gm)].map(([, name, value]) => [
     name,
     value === 'any' ? Infinity : Number(value!.replaceAll(',', '')),
   ])
