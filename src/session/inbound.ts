@@ -101,7 +101,9 @@ export class Inbound {
 
   #deny(publication: Publication, received = publication): void {
     const { topic, qos, retain } = publication
-    const rule = accessOf(this.#session)?.explainPublish(topic, qos, retain).rule
+    const decision = accessOf(this.#session)?.explainPublish(topic, qos, retain)
+    // One that allows says nothing here: it is the grant itself that gives no right any more.
+    const rule = decision?.allowed === false ? decision.rule : undefined
     this.#refuse(received, ReasonCode.NotAuthorized, 'not authorized', rule)
   }
 

@@ -313,10 +313,9 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   /** A message that waited for the client is not for it any more. */
   denied(publication: Publication, qos: QoS, group: string | undefined): void {
-    const rule = this.core.events.observed
-      ? accessOf(this)?.explainReceive(publication.topic, qos, group).rule
-      : undefined
-    this.dropped(publication, qos, 'denied', rule)
+    const { observed } = this.core.events
+    const decision = observed ? accessOf(this)?.explainReceive(publication.topic, qos, group) : undefined
+    this.dropped(publication, qos, 'denied', decision?.allowed === false ? decision.rule : undefined)
   }
 
   // --- messages to the client ---------------------------------------------------------------

@@ -136,6 +136,20 @@ describe('permissions to publish', () => {
   })
 })
 
+test('a grant that has ended gives no right, whatever its roles allow; the client may stay', async () => {
+  const t = await scene([{ topic: '#', allow: ['publish', 'subscribe'] }], { grantExpiry: 'stay-without-rights' })
+  const client = await t.join('c', { roles: ['r'], expiresAtMs: t.clock.nowMs() + 5_000 })
+  await client.subscribe(['a'])
+  await t.advance(5_000)
+  expect((await client.publish({ topic: 'a', qos: 1 }))?.reasonCode).toBe(0x87)
+  expect(await subackCodes(client, 'b')).toEqual([0x87])
+  await t.broker.publish({ topic: 'a' })
+  await t.settle()
+  await client.expectNothing()
+  expect(t.dropped()[0]).toMatchObject({ clientId: 'c', topic: 'a', reason: 'denied' })
+  expect(t.dropped()[0]).not.toHaveProperty('rule')
+})
+
 describe('hooks', () => {
   test('are not asked about what roles deny, and cannot give back what they took', async () => {
     const asked: string[] = []
