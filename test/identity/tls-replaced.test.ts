@@ -4,8 +4,9 @@ import { join } from 'node:path'
 
 import { describe, expect, test } from 'vitest'
 
-import { allow, deny, type BrokerEvent, type Clock, type ListenerOptions, type TlsFacts } from '../../src/index.ts'
+import { allow, deny, type BrokerEvent, type ListenerOptions, type TlsFacts } from '../../src/index.ts'
 import { localhostPair, TestAuthority, testAuthority } from '../support/certificates.ts'
+import { SimulatedClock } from '../support/simulated-clock.ts'
 import { tempFolder } from '../support/temp-files.ts'
 import { startBroker } from '../support/test-broker.ts'
 import { connectTls, type TlsClient } from '../support/tls-clients.ts'
@@ -17,17 +18,11 @@ const other = new TestAuthority('another authority')
 const press = authority.issue({ subject: '/CN=press-1' })
 const stranger = other.issue({ subject: '/CN=press-2' })
 
-/** Real time, and more of it where a test says so. */
-class AheadClock implements Clock {
+/** The time of the certificates, and more of it where a test says so. Timers stand still. */
+class AheadClock extends SimulatedClock {
   aheadMs = 0
-  nowMs(): number {
+  override nowMs(): number {
     return Date.now() + this.aheadMs
-  }
-  setTimeout(callback: () => void, delayMs: number): unknown {
-    return setTimeout(callback, Math.min(delayMs, 2_147_483_647)).unref()
-  }
-  clearTimeout(timer: unknown): void {
-    clearTimeout(timer as NodeJS.Timeout | undefined)
   }
 }
 
