@@ -408,12 +408,14 @@ describe('threat 60: observers harm nobody', () => {
     expect(Math.max(...perTurn)).toBeLessThanOrEqual(1_000)
   })
 
-  test('what happened before the broker stopped is told', async () => {
+  test('what happened before the broker stopped is told before it says so', async () => {
     const notes = everything()
     const t = startBroker({ hooks: notes.plugin })
+    let told: string[] = []
+    t.broker.events$.subscribe({ complete: () => (told = notes.told()) })
     await t.connect({ clientId: 'c' })
     await t.close()
-    expect(notes.told()).toEqual(['onWakeup c', 'onOnline c', 'onGone c'])
+    expect(told).toEqual(['onWakeup c', 'onOnline c', 'onGone c'])
   })
 
   test('an observer that publishes in answer does not disturb the order of what it is told', async () => {
