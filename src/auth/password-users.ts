@@ -24,7 +24,7 @@ export type PasswordUsers = ReadonlyMap<string, PasswordUser>
 export const maxPasswordFileBytes = 16_777_216
 
 /** How many lines are read before the event loop gets its turn. */
-const LINES_PER_STEP = 500
+const LINES_PER_STEP = 200
 
 /**
  * Reads a password file: JSON lines, so that any user name can be written without doubt, a line is a

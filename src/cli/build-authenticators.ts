@@ -1,9 +1,10 @@
 import { mutualTls } from '../auth/mutual-tls.ts'
 import { jwt } from '../auth/jwt.ts'
 import type { JwtKey, JwtOptions } from '../auth/jwt-options.ts'
-import { passwordFile } from '../auth/password-file.ts'
+import { passwordFile, type PasswordFile } from '../auth/password-file.ts'
 import { scram } from '../auth/scram.ts'
 import { webhook } from '../auth/webhook.ts'
+import { StatemqError } from '../errors.ts'
 import type { Authenticator } from '../hooks.ts'
 import type { Logger } from '../options.ts'
 import type { AuthenticatorConfig, SecretReference } from './authenticator-schema.ts'
@@ -13,19 +14,80 @@ type Of<Type extends AuthenticatorConfig['type']> = Omit<Extract<AuthenticatorCo
 type HeaderConfig = Readonly<Record<string, string | SecretReference>>
 
 /**
- * Makes authenticators of a list in a configuration. What is wrong with one is a problem of its
- * place; whatever was made before has to be closed by the caller, wrong ones among them or not.
+ * The authenticators of one configuration. Those that say the same are one, so that what it holds is
+ * held once. One of the broker that follows its file by itself is taken over from the configuration
+ * before: making it anew would read a large file in one go, while clients wait. (One of a listener may
+ * end with the listener.)
  */
-export function buildAuthenticators(
-  configs: readonly AuthenticatorConfig[],
-  place: Place,
-  material: Material,
-  logger: Logger | undefined,
-): Authenticator[] {
-  return configs.flatMap((config, index) => {
-    const here = [...place, index]
-    return material.try(here, () => build(config, here, material, logger)) ?? []
-  })
+export class AuthenticatorPool {
+  readonly #made = new Map<string, Authenticator>()
+  readonly #fresh = new Set<Authenticator>()
+  readonly #material: Material
+  readonly #logger: Logger | undefined
+  /** Of the configuration before. */
+  readonly #offered: ReadonlyMap<string, Authenticator>
+  /** What the next one may take over. */
+  readonly #lasting = new Map<string, Authenticator>()
+  readonly #reloads: { readonly place: Place; readonly authenticator: PasswordFile }[] = []
+
+  constructor(material: Material, logger: Logger | undefined, previous: AuthenticatorPool | undefined) {
+    this.#material = material
+    this.#logger = logger
+    this.#offered = previous ? previous.#lasting : new Map()
+  }
+
+  /** Those of a list. What is wrong with one is a problem of its place. */
+  build(configs: readonly AuthenticatorConfig[], place: Place): Authenticator[] {
+    return configs.flatMap((config, index) => {
+      const here = [...place, index]
+      return this.#material.try(here, () => this.#get(config, here)) ?? []
+    })
+  }
+
+  #get(config: AuthenticatorConfig, place: Place): Authenticator {
+    const key = JSON.stringify(config)
+    const isOfBroker = place.length === 2
+    let authenticator = this.#made.get(key)
+    if (!authenticator && isOfBroker) {
+      authenticator = this.#offered.get(key)
+      if (authenticator && 'reload' in authenticator)
+        this.#reloads.push({ place, authenticator: authenticator as PasswordFile })
+    }
+    if (!authenticator) {
+      authenticator = build(config, place, this.#material, this.#logger)
+      this.#fresh.add(authenticator)
+    }
+    if (isOfBroker && followsItsFile(config)) this.#lasting.set(key, authenticator)
+    this.#made.set(key, authenticator)
+    return authenticator
+  }
+
+  /** Has those that were taken over read their files now. A broken one is a problem of its place, and stays as it was. */
+  async refresh(): Promise<void> {
+    for (const { place, authenticator } of this.#reloads) {
+      try {
+        await authenticator.reload()
+      } catch (error) {
+        if (!(error instanceof StatemqError)) throw error
+        this.#material.add(place, error.message)
+      }
+    }
+  }
+
+  /** Another one has taken its place: ends those that no broker did, because their listener did not open. */
+  async retire(next: AuthenticatorPool): Promise<void> {
+    const kept = new Set(next.#made.values())
+    for (const authenticator of this.#made.values()) if (!kept.has(authenticator)) await authenticator.close?.()
+  }
+
+  /** Ends those that only this configuration has, for when no broker has taken them. */
+  async discard(): Promise<void> {
+    for (const authenticator of this.#fresh) await authenticator.close?.()
+  }
+}
+
+function followsItsFile(config: AuthenticatorConfig): boolean {
+  return config.type === 'scram' || (config.type === 'password-file' && config.watch !== false)
 }
 
 function build(

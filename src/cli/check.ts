@@ -28,7 +28,7 @@ const brokerDefaults = {
  */
 export async function describeSettings(settings: Settings): Promise<string> {
   const prepared = await prepare(settings)
-  await prepared.discard()
+  await prepared.pool.discard()
   const { config, file } = settings
   const { limits: _changed, listeners, store, logLevel, drainTimeoutMs, authenticators, ...options } = config
   const { allowAnonymous = !authenticators?.length, deniedPublish, ...others } = options

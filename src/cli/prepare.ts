@@ -4,10 +4,9 @@ import { compileRoles } from '../auth/access-policy.ts'
 import { readPermission } from '../auth/permission.ts'
 import { createBroker } from '../broker.ts'
 import { StatemqError } from '../errors.ts'
-import type { Authenticator } from '../hooks.ts'
 import type { BrokerOptions, Limits, ListenerOptions, Logger, TlsOptions } from '../options.ts'
 import type { RoleDefinitions } from '../roles.ts'
-import { buildAuthenticators } from './build-authenticators.ts'
+import { AuthenticatorPool } from './build-authenticators.ts'
 import { brokerOptionNames, type ListenerConfig, type RolesConfig } from './config-schema.ts'
 import { Material, type Place } from './material.ts'
 import type { Settings } from './settings.ts'
@@ -21,27 +20,20 @@ export interface Prepared {
   readonly listeners: readonly ListenerOptions[]
   /** Limits of the whole broker, with their defaults. */
   readonly limits: Limits
-  /** Ends the authenticators, for when no broker has taken them over. */
-  discard(): Promise<void>
+  readonly pool: AuthenticatorPool
 }
 
 /**
  * Reads what a configuration names and makes what it describes. Nothing is opened but what
- * authenticators watch. Throws a {@link ConfigurationError} with everything that is wrong.
+ * authenticators watch. `previous`: what runs now, whose authenticators may be taken over. Throws a
+ * {@link ConfigurationError} with everything that is wrong.
  */
-export async function prepare(settings: Settings, logger?: Logger): Promise<Prepared> {
+export async function prepare(settings: Settings, logger?: Logger, previous?: Prepared): Promise<Prepared> {
   const { config, file, locate } = settings
   const material = new Material(file, locate)
-  const made: Authenticator[] = []
-  const discard = async (): Promise<void> => {
-    for (const authenticator of made) await authenticator.close?.()
-  }
-  const authenticatorsOf = ({ authenticators }: Pick<ListenerConfig, 'authenticators'>, place: Place) => {
-    if (authenticators === undefined) return {}
-    const built = buildAuthenticators(authenticators, [...place, 'authenticators'], material, logger)
-    made.push(...built)
-    return { authenticators: built }
-  }
+  const pool = new AuthenticatorPool(material, logger, previous?.pool)
+  const authenticatorsOf = ({ authenticators }: Pick<ListenerConfig, 'authenticators'>, place: Place) =>
+    authenticators === undefined ? {} : { authenticators: pool.build(authenticators, [...place, 'authenticators']) }
   try {
     const named = brokerOptionNames.filter((name) => config[name] !== undefined).map((name) => [name, config[name]])
     const broker = { ...(Object.fromEntries(named) as BrokerOptions), ...authenticatorsOf(config, []) }
@@ -51,14 +43,15 @@ export async function prepare(settings: Settings, logger?: Logger): Promise<Prep
       const own: object = { ...addressOf(listener, place, material), ...authenticatorsOf(listener, place) }
       return own as ListenerOptions
     })
+    await pool.refresh()
     material.assertSound()
     const limits = await judgeOptions(broker, [], material)
     for (const [index, { clientIds }] of config.listeners.entries())
       if (clientIds) await judgeOptions({ clientIds }, ['listeners', index], material)
     material.assertSound()
-    return { settings, broker, listeners, limits: limits!, discard }
+    return { settings, broker, listeners, limits: limits!, pool }
   } catch (error) {
-    await discard()
+    await pool.discard()
     throw error
   }
 }

@@ -38,7 +38,7 @@ export interface Running {
   readonly broker: Broker
   readonly flags: Flags
   readonly log: Logger
-  settings: Settings
+  prepared: Prepared
   listeners: readonly OpenListener[]
 }
 
@@ -81,7 +81,7 @@ export class Reloader {
         const message = 'the file is empty; perhaps it is just being written'
         throw new ConfigurationError([{ where: settings.locate([]), message }])
       }
-      return await prepare(settings, log)
+      return await prepare(settings, log, this.#running.prepared)
     } catch (error) {
       this.#refuse(error)
       return undefined
@@ -120,7 +120,8 @@ export class Reloader {
     const opened = await this.#open(fresh)
     this.#warnOfRest(prepared.settings)
     this.#running.listeners = [...kept.map(({ open, config }) => ({ ...open, config })), ...opened]
-    this.#running.settings = prepared.settings
+    await this.#running.prepared.pool.retire(prepared.pool)
+    this.#running.prepared = prepared
     const count = { kept: kept.length, opened: opened.length, closed: gone.length }
     log.info({ file: prepared.settings.file, listeners: count }, 'the configuration was reloaded')
   }
@@ -159,7 +160,6 @@ export class Reloader {
       try {
         opened.push({ config, listener: await broker.listen(options) })
       } catch (error) {
-        for (const authenticator of options.authenticators ?? []) await authenticator.close?.()
         log.error(
           { err: error },
           'a listener of the reloaded configuration was not opened; the next reload tries again',
@@ -170,12 +170,13 @@ export class Reloader {
   }
 
   #warnOfRest({ config }: Settings): void {
-    const { log, settings } = this.#running
-    const names = new Set([...Object.keys(config), ...Object.keys(settings.config)])
+    const { log, prepared } = this.#running
+    const before = prepared.settings.config
+    const names = new Set([...Object.keys(config), ...Object.keys(before)])
     const ignored = ['listeners', 'drainTimeoutMs', ...Object.keys(reloadable)]
     const changed = [...names].filter((name) => {
       const key = name as keyof typeof config
-      return !ignored.includes(name) && !isDeepStrictEqual(config[key], settings.config[key])
+      return !ignored.includes(name) && !isDeepStrictEqual(config[key], before[key])
     })
     if (changed.length > 0) log.warn({ options: changed }, 'these options have changed and need a restart')
   }

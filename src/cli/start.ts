@@ -27,7 +27,7 @@ function obeySignals(running: Running): void {
   const stop = (signal: NodeJS.Signals): void => {
     if (draining) process.exit(1)
     draining = true
-    const { drainTimeoutMs } = running.settings.config
+    const { drainTimeoutMs } = running.prepared.settings.config
     log.info({ signal, drainTimeoutMs }, 'draining; the same signal again stops at once')
     broker.close({ drainTimeoutMs }).then(
       () => {
@@ -56,14 +56,14 @@ export async function start(flags: Flags): Promise<void> {
   const prepared = await prepare(settings, log)
   const broker = createBroker({ ...prepared.broker, logger: log })
   const listeners: OpenListener[] = []
-  const running: Running = { broker, flags, log, settings, listeners }
+  const running: Running = { broker, flags, log, prepared, listeners }
   obeySignals(running)
   try {
     for (const [index, options] of prepared.listeners.entries())
       listeners.push({ config: configs[index]!, listener: await broker.listen(options) })
   } catch (error) {
     await broker.close({ drainTimeoutMs: 0 })
-    await prepared.discard()
+    await prepared.pool.discard()
     throw error
   }
   const open = listeners.map(({ listener: { name, transport, address } }) => ({ name, transport, ...address }))

@@ -184,6 +184,25 @@ test('authenticators are others from then on, wherever they stand; who is online
   await anna.client.publishAsync('a', 'x', { qos: 1 })
 })
 
+test('a password file goes on being followed after reloads, wherever it stands', async () => {
+  const plain = 'listeners:\n  - { transport: tcp, port: 0, name: l }\n'
+  const own = plain.replace(' }', ', authenticators: [{ type: password-file, path: passwords }] }')
+  const t = await startProcess(`${plain}${byPassword}`, { passwords: await passwords({ anna: {} }) })
+  const configs = [`${plain}${byPassword}`, own, own, `${own}${byPassword}`, `${plain}${byPassword}`]
+  for (const [round, config] of configs.entries()) {
+    expect(await t.reload(config)).toMatchObject({ listeners: { kept: 1 } })
+    t.write('passwords', await passwords({ [`user-${round}`]: {} }))
+    await t.logged('the password file was read again')
+    expect((await t.connect(`user-${round}`)).code).toBe(0)
+  }
+  // The signal itself reads the file, too, and a broken one refuses the rest.
+  t.write('passwords', 'broken\n')
+  const { problems } = await t.reload(`${plain}${byPassword}`, 'nothing has changed')
+  expect(problems).toEqual([
+    expect.stringMatching(/broker\.yaml:3:18: authenticators\.0: The password file .*passwords:1: /),
+  ])
+})
+
 test('listeners come and go, and those that stay keep their port and their clients', async () => {
   const two = 'listeners:\n  - { transport: tcp, port: 0, name: one }\n  - { transport: tcp, port: 0, name: two }\n'
   const t = await startProcess(two)

@@ -25,7 +25,7 @@ function write(text: string, files: Record<string, string>): string {
 
 async function prepared(text: string, files: Record<string, string> = {}): Promise<Prepared> {
   const made = await prepare(resolveSettings({ config: write(text, files) }))
-  onTestFinished(() => made.discard())
+  onTestFinished(() => made.pool.discard())
   return made
 }
 
@@ -34,7 +34,7 @@ async function problems(text: string, files: Record<string, string> = {}): Promi
   const file = write(text, files)
   try {
     const made = await prepare(resolveSettings({ config: file }))
-    await made.discard()
+    await made.pool.discard()
     return []
   } catch (error) {
     const { problems: found } = error as ConfigurationError
