@@ -2,7 +2,7 @@ import type { Allow, AuthenticationRequest, Authenticator, Challenge, Deny, Verd
 import { deny, isPromise } from '../hooks.ts'
 import type { Clock, Limits } from '../options.ts'
 import { ReasonCode } from '../reason-codes.ts'
-import { verdictFault } from './verdict.ts'
+import { MAX_PRINCIPAL_BYTES, verdictFault } from './verdict.ts'
 
 /** A verdict that stands, with the name of who gave it. */
 export interface Decision {
@@ -80,8 +80,20 @@ function decision(
 ): Decision {
   const fault = verdictFault(verdict, { nowMs: clock.nowMs(), limits })
   if (fault !== undefined) throw new TypeError(`authenticator ${name}: ${fault}`)
+  // It would be the principal, which has a bound whoever gives it.
+  if (verdict.type === 'allow' && verdict.principal === undefined && isTooLong(request.username))
+    return { verdict: deny(ReasonCode.BadUserNameOrPassword, 'the user name is too long'), authenticator: name }
   // MQTT-4.12.0-6: without a method there is no AUTH packet to ask with.
   if (verdict.type === 'challenge' && request.authenticationMethod === undefined)
     throw new TypeError(`authenticator ${name}: a challenge needs an authentication method`)
   return { verdict, authenticator: name }
+}
+
+function isTooLong(username: string | undefined): boolean {
+  // Most are shorter whatever they are made of: a UTF-16 unit takes at most three bytes.
+  return (
+    username !== undefined &&
+    username.length * 3 > MAX_PRINCIPAL_BYTES &&
+    Buffer.byteLength(username) > MAX_PRINCIPAL_BYTES
+  )
 }

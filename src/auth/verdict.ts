@@ -4,7 +4,7 @@ import { assignablePropertyNames, isPropertyName } from '../properties.ts'
 import { ReasonCode } from '../reason-codes.ts'
 
 /** UTF-8 bytes of a principal and of a role's name: both are keys of tables, and part of events and log lines. */
-const MAX_PRINCIPAL_BYTES = 1_024
+export const MAX_PRINCIPAL_BYTES = 1_024
 const MAX_ROLE_BYTES = 256
 const MAX_ROLES = 1_000
 /** The longest string that MQTT can carry. */

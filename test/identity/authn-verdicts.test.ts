@@ -86,6 +86,17 @@ describe('semantics 7.12: a verdict with an unknown modifier or a wrong value le
   })
 })
 
+test('a user name that would be the principal has the bound of one', async () => {
+  const t = await startAuthBroker([answering(allow())])
+  expect((await t.connect({ username: 'ä'.repeat(512) })).code).toBe(0)
+  expect(await t.connect({ username: `${'ä'.repeat(512)}a` })).toEqual({
+    code: 0x86,
+    reason: 'the user name is too long',
+  })
+  const named = await startAuthBroker([answering(allow({ principal: 'x' }))])
+  expect((await named.connect({ username: 'a'.repeat(60_000) })).code).toBe(0)
+})
+
 test('a verdict with everything lets in', async () => {
   const verdict = allow({
     principal: 'ä'.repeat(512),
