@@ -11,6 +11,7 @@ import {
   type Hooks,
   type ObserverHooks,
 } from '../../src/index.ts'
+import { sessionMachine } from '../../machines/index.ts'
 import { observedEvents } from '../../src/observers.ts'
 import { readFiles } from '../support/source-files.ts'
 import { startBroker } from '../support/test-broker.ts'
@@ -122,6 +123,27 @@ describe('each observer is told its event, with who the session is', () => {
         event: { type: 'session.expired', reason: 'session-expired' },
         client: { clientId: 'c', grant: { principal: 'anna' } },
       },
+    ])
+  })
+
+  test.each([
+    ['online', 'deadline.session', 'onGone', 'session.gone'],
+    ['offline', 'keepalive.lost', 'onExpired', 'session.expired'],
+  ] as const)('a session that fails while it is %s has ended like any other', async (state, ignored, hook, type) => {
+    const notes = everything()
+    const emitIgnored = (): void => {
+      throw new Error('planted')
+    }
+    const machine = sessionMachine.provide({ actions: { emitIgnored } })
+    const t = startBroker({ machine, hooks: notes.plugin })
+    const client = await t.connect({ clientId: 'c', ...stay })
+    if (state === 'offline') client.drop()
+    await t.settle()
+    notes.told()
+    t.broker.sessions.get('c')?.actorRef.send({ type: ignored })
+    await t.settle()
+    expect(notes.calls).toMatchObject([
+      { hook, event: { type, clientId: 'c', reason: 'failed' }, client: { clientId: 'c' } },
     ])
   })
 
