@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 
 import type { Message, MessageProperties, QoS } from './messages.ts'
-import type { Clock } from './options.ts'
+import type { Clock, SharedSubscriptionStrategy } from './options.ts'
 
 /**
  * One encoding of a publication, shared by every subscriber that can take the same bytes: retain 0,
@@ -47,6 +47,8 @@ export class Publication {
   expiresAtMs: number
   /** Client identifier of the publisher, for No Local; empty for the broker itself. */
   publisher: string
+  /** How a member of a shared subscription is chosen for it; undefined: as the broker does. */
+  sharedStrategy: SharedSubscriptionStrategy | undefined
   /** Encodings already made, most recent first. */
   image: PublicationImage | undefined
   /** It keeps no more memory than it needs; see `detach`. */
@@ -79,6 +81,7 @@ export class Publication {
     this.propertyBytes = undefined
     this.expiresAtMs = Infinity
     this.publisher = ''
+    this.sharedStrategy = undefined
     this.image = undefined
     this.isDetached = false
     this.reached = 0
@@ -105,6 +108,12 @@ export class Publication {
   startExpiry(clock: Pick<Clock, 'nowMs'>): void {
     const seconds = this.properties?.messageExpiryIntervalSeconds
     if (seconds !== undefined) this.expiresAtMs = clock.nowMs() + seconds * 1000
+  }
+
+  /** Its properties are others now, and so may its expiry be. */
+  restartExpiry(clock: Pick<Clock, 'nowMs'>): void {
+    this.expiresAtMs = Infinity
+    this.startExpiry(clock)
   }
 
   /** The message as hooks and observers see it; `qos` and `retain` are those of a delivery where there is one. */
