@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { sessionMachine } from '../../machines/index.ts'
 import { causes, impossible, noRights } from './replay-causes.ts'
 import { everyEdge, shortestPaths, simplePaths, snapshotAfter, stepNames } from './session-graph.ts'
-import { eventOf, leavesOf } from './session-model.ts'
+import { eventOf, leavesOf, outcomeOf } from './session-model.ts'
 import type { StepName } from './session-model.ts'
 import { Replay } from './session-replay.ts'
 
@@ -52,6 +52,14 @@ function isNearRest(path: readonly StepName[]): boolean {
   return inside === undefined || inside.split(', ').filter((leaf) => leaf !== 'valid' && leaf !== 'flowing').length < 2
 }
 
+/** What only the actor itself could be sent, and what it has no use for, shows no more than the table does. */
+function showsSomething(path: readonly StepName[]): boolean {
+  const last = path.at(-1)
+  if (last === undefined) return false
+  const before = snapshotAfter(path.slice(0, -1))
+  return causes[last].never?.(before, []) === undefined || !outcomeOf(before, last).ignored
+}
+
 const isReplayable = (path: readonly StepName[]): boolean => obstacle(path) === undefined
 
 describe('session machine: replayed on a broker', () => {
@@ -77,7 +85,11 @@ describe('session machine: replayed on a broker', () => {
 
   it(
     'the shortest path to every vertex and then each thing that may happen there',
-    () => replayAll('edges', edges.filter(isReplayable).filter(isNearRest)),
+    () =>
+      replayAll(
+        'edges',
+        edges.filter((path) => isReplayable(path) && isNearRest(path) && showsSomething(path)),
+      ),
     timeLimitMs,
   )
 

@@ -1,7 +1,8 @@
 /** Clients that fight over one identifier while everything that may happen to a session happens. */
 import { expect } from 'vitest'
 
-import { allow, challenge, deny, next, type Deny, type Next } from '../../src/index.ts'
+import type { SessionEvent } from '../../machines/index.ts'
+import { challenge, deny, next, type Deny, type Next } from '../../src/index.ts'
 import { auth, connect, disconnect, hex, pingreq, puback, publish, subscribe } from '../support/wire.ts'
 import { atOnce, Rig, type Pending, type ReplayClient } from './replay-rig.ts'
 import { placeOf } from './replay-causes.ts'
@@ -84,6 +85,10 @@ export class Storm {
     [8, 'work', () => this.rig.broker.publish({ topic: 'work', payload: 'y', qos: 1 })],
     [1, 'expire()', () => this.rig.broker.sessions.get(shared)?.expire()],
     [1, 'disconnect()', () => this.rig.broker.sessions.get(shared)?.disconnect()],
+    [2, 'revoke()', () => this.#operate({ type: 'session.revoke', reason: 'stolen' })],
+    [2, 'roles change', () => this.#operate({ type: 'roles.change', roles: [String(this.#random())] })],
+    [2, 'attributes change', () => this.#operate(this.#attributes())],
+    [4, 'the next grants end', () => (this.rig.grantEndsAtMs = this.#chance(0.5) ? this.#soon() : undefined)],
     [4, 'time passes', () => this.rig.advance(this.#pick([100, 100, 600, 1_000, 4_000, 5_000, 10_000, 31_000]) ?? 0)],
   ]
 
@@ -99,7 +104,8 @@ export class Storm {
   }
 
   #authenticate(): void {
-    const verdict = this.#pick([allow(), allow(), allow(), allow(), challenge(), challenge(), deny(0x87, 'no')])
+    const allowed = this.rig.allow()
+    const verdict = this.#pick([allowed, allowed, allowed, allowed, challenge(), challenge(), deny(0x87, 'no')])
     if (verdict) this.#open(this.rig.authentications)?.answer(verdict)
   }
 
@@ -111,6 +117,19 @@ export class Storm {
     const client = this.#member()?.client
     const packetId = client?.unacknowledged.shift()
     if (packetId !== undefined) client?.raw.send(puback(packetId))
+  }
+
+  #operate(event: SessionEvent): void {
+    this.rig.broker.sessions.get(shared)?.actorRef.send(event)
+  }
+
+  #attributes(): SessionEvent {
+    const scope = this.#chance(0.5) ? 'connection' : 'session'
+    return { type: 'attributes.change', scope, attributes: { value: this.#random() } }
+  }
+
+  #soon(): number {
+    return this.rig.clock.nowMs() + (this.#pick([1, 1_000, 3_000, 10_000]) ?? 0)
   }
 
   #stopReading(): Promise<void> {
@@ -135,6 +154,8 @@ export class Storm {
     client.raw.send(
       connect({
         clientId,
+        // One that may stay when its grant has ended; see the guards of the model.
+        ...(this.#chance(0.3) ? { username: 'known' } : {}),
         cleanStart: this.#chance(0.3),
         keepAlive: this.#chance(0.3) ? 2 : 0,
         properties: {
