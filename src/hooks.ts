@@ -8,7 +8,8 @@ import type {
   UserProperties,
 } from './messages.ts'
 import type { ObserverHooks } from './observers.ts'
-import type { GrantFeatures, GrantLimits } from './options.ts'
+import type { GrantLimits } from './limits.ts'
+import type { GrantFeatures } from './options.ts'
 import type { FixedProperties, PropertySource, SessionProperties } from './properties.ts'
 import { isFailure, type FailureReasonCode } from './reason-codes.ts'
 

@@ -1,6 +1,7 @@
 import type { Allow, AuthenticationRequest, Authenticator, Challenge, Deny, Verdict } from '../hooks.ts'
 import { deny, isPromise } from '../hooks.ts'
-import type { Clock, Limits } from '../options.ts'
+import type { Limits } from '../limits.ts'
+import type { Clock } from '../options.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { MAX_PRINCIPAL_BYTES, verdictFault } from './verdict.ts'
 

@@ -1,7 +1,7 @@
 import type { JWTPayload } from 'jose'
 
 import type { Allow } from '../hooks.ts'
-import type { GrantLimits } from '../options.ts'
+import type { GrantLimits } from '../limits.ts'
 import { jwtDefaults, type ClaimPath, type JwtOptions } from './jwt-options.ts'
 import { TokenRefusal } from './jwt-refusal.ts'
 

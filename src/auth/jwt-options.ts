@@ -1,7 +1,8 @@
 import type { JWK } from 'jose'
 
 import { StatemqError } from '../errors.ts'
-import type { Clock, GrantFeatures, GrantLimits, Logger } from '../options.ts'
+import type { GrantLimits } from '../limits.ts'
+import type { Clock, GrantFeatures, Logger } from '../options.ts'
 import { assignablePropertyNames, isPropertyName } from '../properties.ts'
 
 /** Signature algorithms of RFC 7518, 8037 and 9864 that may be allowed. `none` can't be. */

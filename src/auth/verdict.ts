@@ -1,5 +1,6 @@
 import type { Allow, Challenge, Deny } from '../hooks.ts'
-import { limitFault, type GrantFeatures, type GrantLimits, type Limits } from '../options.ts'
+import { limitFault, type GrantLimits, type Limits } from '../limits.ts'
+import type { GrantFeatures } from '../options.ts'
 import { assignablePropertyNames, isPropertyName } from '../properties.ts'
 import { ReasonCode } from '../reason-codes.ts'
 

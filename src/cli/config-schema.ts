@@ -1,6 +1,7 @@
 import { z } from 'zod'
 
-import { defaultLimits, limitFault, type BrokerOptions, type CommonListenerOptions, type Limits } from '../options.ts'
+import { defaultLimits, limitFault, type Limits } from '../limits.ts'
+import type { BrokerOptions, CommonListenerOptions } from '../options.ts'
 import { authenticators } from './authenticator-schema.ts'
 import { logLevels } from './log-levels.ts'
 

@@ -13,7 +13,8 @@ import {
   type QoS,
 } from '../messages.ts'
 import type { Publication } from '../publication.ts'
-import type { Clock, Limits } from '../options.ts'
+import type { Limits } from '../limits.ts'
+import type { Clock } from '../options.ts'
 import type { AcknowledgementType, Connection, PauseReason, WireSettings } from '../session/connection.ts'
 import { TopicAliases } from './aliases.ts'
 import { Decoder } from './decoder.ts'

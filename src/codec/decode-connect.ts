@@ -1,6 +1,6 @@
 import { ProtocolError } from '../errors.ts'
 import type { ConnectPacket, ProtocolVersion, WillPacket } from '../messages.ts'
-import type { Limits } from '../options.ts'
+import type { Limits } from '../limits.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { Cursor } from './cursor.ts'
 import { malformed, refused } from './faults.ts'

@@ -1,7 +1,7 @@
 import { ProtocolError } from '../errors.ts'
 import type { InboundPacket, ProtocolVersion } from '../messages.ts'
 import { PacketType } from '../messages.ts'
-import type { Limits } from '../options.ts'
+import type { Limits } from '../limits.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { decodeAcknowledgement } from './decode-acknowledgement.ts'
 import { decodeConnect, readProtocol } from './decode-connect.ts'

@@ -2,7 +2,8 @@ import type { Duplex } from 'node:stream'
 
 import { StatemqError } from '../errors.ts'
 import type { ConnectionInfo, Transport } from '../messages.ts'
-import type { Clock, Limits, Logger, TlsOptions } from '../options.ts'
+import type { Limits } from '../limits.ts'
+import type { Clock, Logger, TlsOptions } from '../options.ts'
 
 /** An open listener. */
 export interface Listener {

@@ -1,6 +1,7 @@
 import { StatemqError } from '../errors.ts'
 import type { Authenticator } from '../hooks.ts'
-import type { BrokerOptions, CommonListenerOptions, Limits, Logger, ReloadOptions } from '../options.ts'
+import type { Limits } from '../limits.ts'
+import type { BrokerOptions, CommonListenerOptions, Logger, ReloadOptions } from '../options.ts'
 import type { SessionPolicy } from './core.ts'
 import { mergeLimits, sessionPolicy } from './policy.ts'
 

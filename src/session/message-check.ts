@@ -1,7 +1,7 @@
 import { StatemqError } from '../errors.ts'
 import type { AllowPublish } from '../hooks.ts'
 import type { MessageInput, MessageProperties } from '../messages.ts'
-import type { Limits } from '../options.ts'
+import type { Limits } from '../limits.ts'
 import { isTopicName } from '../router/topics.ts'
 
 /** A string or binary field carries its length in two bytes. */

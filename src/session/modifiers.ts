@@ -1,5 +1,6 @@
 import type { Allow } from '../hooks.ts'
-import type { GrantFeatures, Limits } from '../options.ts'
+import type { Limits } from '../limits.ts'
+import type { GrantFeatures } from '../options.ts'
 import type { Features, SessionPolicy } from './core.ts'
 import type { Session } from './session.ts'
 

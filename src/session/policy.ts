@@ -1,5 +1,6 @@
 import { StatemqError } from '../errors.ts'
-import { limitFault, type BrokerOptions, type CommonListenerOptions, type Limits } from '../options.ts'
+import { limitFault, type Limits } from '../limits.ts'
+import type { BrokerOptions, CommonListenerOptions } from '../options.ts'
 import type { Features, SessionPolicy } from './core.ts'
 import { decisionsOf, pluginsOf } from './hook-chain.ts'
 import { observersOf } from './observer-calls.ts'

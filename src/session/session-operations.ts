@@ -1,6 +1,6 @@
 import { frozenRecord } from '../../machines/session.changes.ts'
 import { StatemqError, type ErrorCode } from '../errors.ts'
-import type { Limits } from '../options.ts'
+import type { Limits } from '../limits.ts'
 import {
   assignablePropertyNames,
   isPropertyName,

@@ -3,7 +3,7 @@
 import { generate } from 'mqtt-packet'
 
 import { Decoder } from '../../src/codec/decoder.ts'
-import { defaultLimits } from '../../src/options.ts'
+import { defaultLimits } from '../../src/limits.ts'
 
 const packetsPerChunk = 64
 const chunksPerRound = 5_000

@@ -13,6 +13,7 @@ const vocabulary = [
   'errors',
   'events',
   'hooks',
+  'limits',
   'observers',
   'properties',
   'publication',
@@ -44,7 +45,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** Only these see every room: `broker.ts` wires them, `index.ts` names what is public. */
 const wiring = new Set(['api', 'broker', 'index'])
 
-/** Where streams are made; everywhere else an Observable is only a type that `hooks.ts` and `options.ts` may name. */
+/** Where streams are made; everywhere else an Observable is only a type that the vocabulary and `api.ts` may name. */
 const rxjsLivesIn = [
   /^src\/router\/fanout\.ts$/,
   /^src\/observe\//,
@@ -52,7 +53,7 @@ const rxjsLivesIn = [
   /^src\/session\//,
   /^src\/broker\.ts$/,
 ]
-const rxjsTypesIn = [/^src\/(hooks|events|options|messages)\.ts$/, /^src\/router\//]
+const rxjsTypesIn = [/^src\/(api|hooks|events|options|messages)\.ts$/, /^src\/router\//]
 
 function roomOf(path: string): string {
   const [top, second = ''] = path.split('/')

@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream'
 
 import type { ConnectionInfo } from '../../src/messages.ts'
 import type { ListenContext } from '../../src/net/types.ts'
-import { defaultLimits } from '../../src/options.ts'
-import type { Limits } from '../../src/options.ts'
+import { defaultLimits } from '../../src/limits.ts'
+import type { Limits } from '../../src/limits.ts'
 import { SimulatedClock } from './simulated-clock.ts'
 
 /** A line that a listener logged. */

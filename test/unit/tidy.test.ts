@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { errorTable } from '../../src/errors.ts'
-import { defaultLimits } from '../../src/options.ts'
+import { defaultLimits } from '../../src/limits.ts'
 import { readFiles } from '../support/source-files.ts'
 
 const sources = readFiles('src/**/*.ts', 'machines/**/*.ts')

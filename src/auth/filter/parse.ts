@@ -1,4 +1,4 @@
-import { defaultLimits } from '../../options.ts'
+import { defaultLimits } from '../../limits.ts'
 import type { FilterExpression, FilterLimits, FilterValue } from './ast.ts'
 import { filterFault } from './fault.ts'
 import { keyFault, kindOfKey, type KeyKind } from './keys.ts'

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { allow, deny, next, type Next } from '../../../src/hooks.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import { startBroker } from '../../support/test-broker.ts'
 import { connect, disconnect, pingreq, publish, subscribe, type WillInput } from '../../support/wire.ts'
 

@@ -7,7 +7,7 @@ import { formatFilter } from '../../../src/auth/filter/format.ts'
 import { compileGlob } from '../../../src/auth/filter/glob.ts'
 import { parseFilter } from '../../../src/auth/filter/parse.ts'
 import { planFilter, type FilterPlan, type NarrowPlan } from '../../../src/auth/filter/plan.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import { anyFilter, anySample, subjectOf, type Sample } from './filter-arbitrary.ts'
 
 const unlimited = { maxFilterLength: Infinity, maxFilterDepth: 1_000, maxFilterSteps: Infinity }

@@ -4,7 +4,7 @@ import type { FilterExpression } from '../../../src/auth/filter/ast.ts'
 import { formatFilter } from '../../../src/auth/filter/format.ts'
 import { parseFilter } from '../../../src/auth/filter/parse.ts'
 import { StatemqError } from '../../../src/errors.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 
 const parse = (text: string): FilterExpression => parseFilter(text, defaultLimits)
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import { scenarios } from '../../bench/scenarios.ts'
 
 function scenario(name: string) {

@@ -3,7 +3,7 @@ import { describe, expect, test, vi } from 'vitest'
 
 import { Decoder } from '../../../src/codec/decoder.ts'
 import type { Publication } from '../../../src/publication.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import {
   auth,
   connect,

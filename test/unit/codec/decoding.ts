@@ -2,8 +2,8 @@ import { Decoder } from '../../../src/codec/decoder.ts'
 import { ProtocolError } from '../../../src/errors.ts'
 import type { InboundPacket } from '../../../src/messages.ts'
 import { Publication } from '../../../src/publication.ts'
-import type { Limits } from '../../../src/options.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import type { Limits } from '../../../src/limits.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import { connect, type Version } from '../../support/wire.ts'
 
 /** A decoder of a client that the session has let in. */

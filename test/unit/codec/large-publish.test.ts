@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 
 import { Decoder } from '../../../src/codec/decoder.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import { Publication } from '../../../src/publication.ts'
 import { connect, publish } from '../../support/wire.ts'
 

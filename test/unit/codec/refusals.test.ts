@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { Decoder } from '../../../src/codec/decoder.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import {
   auth,
   connect,

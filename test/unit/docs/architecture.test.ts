@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import { readFiles } from '../../support/source-files.ts'
 
 test('docs/architecture.md says of every limit where it is checked, and the file is there', () => {

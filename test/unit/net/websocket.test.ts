@@ -9,7 +9,8 @@ import { WebSocket } from 'ws'
 import type { ClientOptions } from 'ws'
 
 import { openListener } from '../../../src/net/listen.ts'
-import type { Limits, WsListenerOptions } from '../../../src/options.ts'
+import type { Limits } from '../../../src/limits.ts'
+import type { WsListenerOptions } from '../../../src/options.ts'
 import { closeOf, connectRaw, readToClose, until } from '../../support/net-clients.ts'
 import { TestListenContext } from '../../support/net-context.ts'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 
 import { next, type Hooks } from '../../../src/hooks.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import { admitAtOnce } from '../../../src/session/admission.ts'
 import { decisionsOf, pluginsOf } from '../../../src/session/hook-chain.ts'
 import { observersOf } from '../../../src/session/observer-calls.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 
 import { allow, type Allow } from '../../../src/hooks.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import type { SessionPolicy } from '../../../src/session/core.ts'
 import { applyModifiers } from '../../../src/session/modifiers.ts'
 import { sessionPolicy } from '../../../src/session/policy.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 
 import type { Grant } from '../../../src/hooks.ts'
-import { defaultLimits } from '../../../src/options.ts'
+import { defaultLimits } from '../../../src/limits.ts'
 import { Registry } from '../../../src/session/registry.ts'
 import { SessionIndex } from '../../../src/session/session-index.ts'
 import { SessionSelection } from '../../../src/session/session-selection.ts'
