@@ -15,9 +15,9 @@ type HeaderConfig = Readonly<Record<string, string | SecretReference>>
 
 /**
  * The authenticators of one configuration. Those that say the same are one, so that what it holds is
- * held once. One of the broker that follows its file by itself is taken over from the configuration
- * before: making it anew would read a large file in one go, while clients wait. (One of a listener may
- * end with the listener.)
+ * held once. For the broker, one that follows its file by itself is taken over from the configuration
+ * before: making it anew would read a large file in one go, while clients wait. Not for a listener: the
+ * broker may have ended it with the listener that had it.
  */
 export class AuthenticatorPool {
   readonly #made = new Map<string, Authenticator>()
@@ -26,14 +26,12 @@ export class AuthenticatorPool {
   readonly #logger: Logger | undefined
   /** Of the configuration before. */
   readonly #offered: ReadonlyMap<string, Authenticator>
-  /** What the next one may take over. */
-  readonly #lasting = new Map<string, Authenticator>()
   readonly #reloads: { readonly place: Place; readonly authenticator: PasswordFile }[] = []
 
   constructor(material: Material, logger: Logger | undefined, previous: AuthenticatorPool | undefined) {
     this.#material = material
     this.#logger = logger
-    this.#offered = previous ? previous.#lasting : new Map()
+    this.#offered = previous ? previous.#made : new Map()
   }
 
   /** Those of a list. What is wrong with one is a problem of its place. */
@@ -46,9 +44,9 @@ export class AuthenticatorPool {
 
   #get(config: AuthenticatorConfig, place: Place): Authenticator {
     const key = JSON.stringify(config)
-    const isOfBroker = place.length === 2
     let authenticator = this.#made.get(key)
-    if (!authenticator && isOfBroker) {
+    const isOfBroker = place.length === 2
+    if (!authenticator && isOfBroker && followsItsFile(config)) {
       authenticator = this.#offered.get(key)
       if (authenticator && 'reload' in authenticator)
         this.#reloads.push({ place, authenticator: authenticator as PasswordFile })
@@ -57,7 +55,6 @@ export class AuthenticatorPool {
       authenticator = build(config, place, this.#material, this.#logger)
       this.#fresh.add(authenticator)
     }
-    if (isOfBroker && followsItsFile(config)) this.#lasting.set(key, authenticator)
     this.#made.set(key, authenticator)
     return authenticator
   }

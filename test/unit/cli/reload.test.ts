@@ -1,0 +1,53 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+
+import { createBroker } from '../../../src/broker.ts'
+import { prepare } from '../../../src/cli/prepare.ts'
+import { Reloader, type OpenListener } from '../../../src/cli/reload.ts'
+import { resolveSettings } from '../../../src/cli/settings.ts'
+import { TestLog } from '../../identity/authn-scene.ts'
+import { tempFolder } from '../../support/temp-files.ts'
+
+const users = '{"format":"statemq-passwords","version":1}\n'
+
+/** A broker with its reloader, in this process, so that a test can act between two steps of a reload. */
+async function start(text: string) {
+  const config = join(tempFolder({ 'broker.yaml': text, passwords: users }), 'broker.yaml')
+  const log = new TestLog()
+  const prepared = await prepare(resolveSettings({ config }), log)
+  const broker = createBroker(prepared.broker)
+  onTestFinished(() => broker.close({ drainTimeoutMs: 100 }))
+  const listeners: OpenListener[] = []
+  for (const [index, options] of prepared.listeners.entries())
+    listeners.push({ config: prepared.settings.config.listeners[index]!, listener: await broker.listen(options) })
+  const running = { broker, flags: { config }, log, prepared, listeners }
+  const write = (changed: string, name = 'broker.yaml'): void => writeFileSync(join(config, '..', name), changed)
+  return { running, log, write, reloader: new Reloader(running) }
+}
+
+test('a request that comes while a reload is under way is one more reload', async () => {
+  const config = (bytes: number) => `listeners: [{ transport: tcp, port: 0 }]\nlimits: { maxClientIdBytes: ${bytes} }\n`
+  const { running, log, write, reloader } = await start(config(1))
+  write(config(2))
+  // It reads the file at once, so what is written now is for the next.
+  reloader.request()
+  write(config(3))
+  reloader.request()
+  reloader.request()
+  await log.logged('was reloaded')
+  await log.logged('was reloaded')
+  expect(running.broker.limits.maxClientIdBytes).toBe(3)
+})
+
+test('a listener that is opened anew has authenticators that follow their files', async () => {
+  const config = (name: string) =>
+    `listeners: [{ transport: tcp, port: 0, name: ${name}, authenticators: [{ type: password-file, path: passwords }] }]\n`
+  const { log, write, reloader } = await start(config('one'))
+  write(config('two'))
+  reloader.request()
+  await log.logged('was reloaded')
+  log.lines.length = 0
+  write(`${users}# changed\n`, 'passwords')
+  expect(await log.logged('the password file was read again')).toMatchObject({ users: 0 })
+})
