@@ -62,6 +62,13 @@ export interface StoredSession {
   readonly nextSequence: number
 }
 
+/** What a store has at the start: each of them some at a time, so that whoever reads can let others go first. */
+export interface StoredState {
+  sessions(): AsyncIterable<readonly StoredSession[]>
+  wills(): AsyncIterable<readonly StoredWill[]>
+  retained(): AsyncIterable<readonly Publication[]>
+}
+
 /**
  * What a session tells its store. Writes take effect in the order of their calls, and none waits: those
  * of one turn of the event loop are made durable together or not at all, and what comes while a commit
@@ -74,7 +81,7 @@ export interface SessionStore {
   /** A number for a new session; nothing is written yet. */
   nextSessionKey(): SessionKey
   putSession(key: SessionKey, clientId: string, record: Buffer): void
-  /** With its subscriptions, queue and packet identifiers; its will stays. */
+  /** With its subscriptions, queue and packet identifiers; its will stays. Nothing is written for it afterwards. */
   deleteSession(key: SessionKey): void
   putSubscription(key: SessionKey, filter: string, record: Buffer): void
   deleteSubscription(key: SessionKey, filter: string): void
@@ -99,12 +106,14 @@ export interface SessionStore {
 
   /**
    * Undefined: every write so far is durable. Else a promise that resolves when those made until now
-   * are, and rejects with SMQ_STORE_FULL or SMQ_STORE_FAILED when they can't be: they are then undone.
+   * are, and rejects with SMQ_STORE_FULL or SMQ_STORE_FAILED when they can't be. They are not undone:
+   * for want of room they wait, and are written when there is some.
    */
   durable(): Promise<void> | undefined
   /**
-   * Why nothing can be made durable just now: SMQ_STORE_FULL until there is room again, SMQ_STORE_FAILED
-   * for good. Whoever asks before it writes need not take back what it did.
+   * Why messages can't be made durable just now: SMQ_STORE_FULL until there is room again, SMQ_STORE_FAILED
+   * for good. Meanwhile messages, retained messages and received packet identifiers that were written
+   * wait, and `durable` speaks of everything else, so that what makes room goes on.
    */
   readonly fault: StatemqError | undefined
 }

@@ -1,5 +1,6 @@
 import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
+import type { BatchFacts } from './line.ts'
 import { readMessage, writeMessage } from './message-record.ts'
 import type { RecordReader, RecordWriter } from './record.ts'
 import type { QueuedMessage } from '../stored.ts'
@@ -7,17 +8,20 @@ import type { QueuedMessage } from '../stored.ts'
 /**
  * The messages of one session that were made durable together, as one record:
  *
- *     ┌───────┬────────┬─────────────────────────────────────────────────┐
- *     │ count │ bytes  │ per message: how far its sequence is from the   │
- *     │       │        │ one before, flags, what its delivery adds, and  │
- *     │       │        │ the message itself or the number that it is     │
- *     │       │        │ kept under for several sessions                 │
- *     └───────┴────────┴─────────────────────────────────────────────────┘
+ *     ┌───────┬───────┬──────┬───────────┬────────────┬─────────────────────┐
+ *     │ count │ bytes │ span │ gaps      │ references │ per message: step,  │
+ *     │       │       │      │           │            │ flags, what its     │
+ *     │       │       │      │           │            │ delivery adds, and  │
+ *     │       │       │      │           │            │ the message or the  │
+ *     │       │       │      │           │            │ next reference      │
+ *     └───────┴───────┴──────┴───────────┴────────────┴─────────────────────┘
+ *
+ * `span` is how far the last sequence is from the first, gaps are those in between that are not there,
+ * references are the numbers of messages that are kept once for several sessions. What a store must
+ * know of a batch when it starts is thus at its head.
  */
-export interface BatchHead {
-  readonly count: number
-  /** What its messages count towards the session's limit of bytes. */
-  readonly bytes: number
+export interface BatchHead extends BatchFacts {
+  readonly references: readonly number[]
 }
 
 /** A message that several sessions wait for, by the number it is kept under. */
@@ -34,18 +38,20 @@ const Flag = {
   Reference: 0b0010_0000,
 } as const
 
-export function writeBatch(
-  out: RecordWriter,
-  first: number,
-  messages: readonly QueuedMessage[],
-  shared: SharedMessages,
-): void {
-  let bytes = 0
-  for (const { publication } of messages) bytes += publication.sizeBytes
-  out.varint(messages.length).varint(bytes)
+/** Writes messages that rise in their sequences; returns what its head says. */
+export function writeBatch(out: RecordWriter, messages: readonly QueuedMessage[], shared: SharedMessages): BatchHead {
+  const head = headOf(messages, shared)
+  const { first, last, count, bytes, gaps, references } = head
+  out
+    .varint(count)
+    .varint(bytes)
+    .varint(last - first)
+  writeSteps(out, first, gaps ?? [])
+  out.varint(references.length)
+  for (const number of references) out.varint(number)
   let before = first
   for (const message of messages) {
-    const number = shared.numberOf(message.publication)
+    const isReference = shared.numberOf(message.publication) !== undefined
     out.varint(message.sequence - before)
     before = message.sequence
     out.uint8(
@@ -53,37 +59,63 @@ export function writeBatch(
         (message.retain ? Flag.Retain : 0) |
         (message.subscriptionIdentifiers === undefined ? 0 : Flag.Identifiers) |
         (message.shared === undefined ? 0 : Flag.Shared) |
-        (number === undefined ? 0 : Flag.Reference),
+        (isReference ? Flag.Reference : 0),
     )
     if (message.subscriptionIdentifiers !== undefined) {
       out.varint(message.subscriptionIdentifiers.length)
       for (const identifier of message.subscriptionIdentifiers) out.varint(identifier)
     }
     if (message.shared !== undefined) out.text(message.shared)
-    if (number === undefined) writeMessage(out, message.publication)
-    else out.varint(number)
+    if (!isReference) writeMessage(out, message.publication)
   }
+  return head
 }
 
-export function readBatchHead(record: RecordReader): BatchHead {
-  return { count: record.varint(), bytes: record.varint() }
+function headOf(messages: readonly QueuedMessage[], shared: SharedMessages): BatchHead {
+  const first = messages[0]!.sequence
+  const last = messages.at(-1)!.sequence
+  const references: number[] = []
+  let bytes = 0
+  for (const { publication } of messages) {
+    bytes += publication.sizeBytes
+    const number = shared.numberOf(publication)
+    if (number !== undefined) references.push(number)
+  }
+  return { first, last, count: messages.length, bytes, gaps: gapsOf(messages, first, last), references }
+}
+
+function gapsOf(messages: readonly QueuedMessage[], first: number, last: number): Set<number> | undefined {
+  if (last - first + 1 === messages.length) return undefined
+  const gaps = new Set<number>()
+  let expected = first
+  for (const { sequence } of messages) {
+    for (; expected < sequence; expected++) gaps.add(expected)
+    expected = sequence + 1
+  }
+  return gaps
+}
+
+export function readBatchHead(record: RecordReader, first: number): BatchHead {
+  const count = record.varint()
+  const bytes = record.varint()
+  const last = first + record.varint()
+  const missing = readSteps(record, first)
+  const references: number[] = []
+  for (let left = record.varint(); left > 0; left--) references.push(record.varint())
+  return { first, last, count, bytes, gaps: missing.length > 0 ? new Set(missing) : undefined, references }
 }
 
 /** One message of a batch, its publication either in it or elsewhere. */
-export interface BatchEntry {
-  readonly sequence: number
-  readonly qos: QoS
-  readonly retain: boolean
-  readonly subscriptionIdentifiers: readonly number[] | undefined
-  readonly shared: string | undefined
+export interface BatchEntry extends Omit<QueuedMessage, 'publication'> {
   readonly publication: Publication | undefined
   /** The number that it is kept under; undefined where `publication` is there. */
   readonly reference: number | undefined
 }
 
 /** Reads the messages behind a {@link readBatchHead}, one after the other. */
-export function* readBatch(record: RecordReader, first: number, count: number): Generator<BatchEntry, void> {
+export function* readBatch(record: RecordReader, { first, count, references }: BatchHead): Generator<BatchEntry, void> {
   let sequence = first
+  let referred = 0
   for (let left = count; left > 0; left--) {
     sequence += record.varint()
     const flags = record.uint8()
@@ -93,16 +125,33 @@ export function* readBatch(record: RecordReader, first: number, count: number): 
       for (let more = record.varint(); more > 0; more--) subscriptionIdentifiers.push(record.varint())
     }
     const shared = flags & Flag.Shared ? record.text() : undefined
-    const isReference = (flags & Flag.Reference) !== 0
-    const reference = isReference ? record.varint() : undefined
+    const reference = flags & Flag.Reference ? references[referred++] : undefined
     yield {
       sequence,
       qos: (flags & Flag.QoS) as QoS,
       retain: (flags & Flag.Retain) !== 0,
       subscriptionIdentifiers,
       shared,
-      publication: isReference ? undefined : readMessage(record),
+      publication: reference === undefined ? readMessage(record) : undefined,
       reference,
     }
   }
+}
+
+/** Numbers that rise, from a first one on. */
+export function writeSteps(out: RecordWriter, first: number, numbers: Iterable<number>): void {
+  const list = [...numbers]
+  out.varint(list.length)
+  let before = first
+  for (const number of list) {
+    out.varint(number - before)
+    before = number
+  }
+}
+
+export function readSteps(record: RecordReader, first: number): number[] {
+  const numbers: number[] = []
+  let number = first
+  for (let left = record.varint(); left > 0; left--) numbers.push((number += record.varint()))
+  return numbers
 }

@@ -1,7 +1,15 @@
+import type { StatemqError } from '../errors.ts'
 import { PendingWrites } from './pending.ts'
 
-/** Makes writes durable, all of them or none. */
-export type Commit = (writes: PendingWrites) => Promise<void>
+/** What a {@link GroupCommit} asks of the store that it belongs to. */
+export interface Committing {
+  /** Makes writes durable, all of them or none. */
+  commit(writes: PendingWrites): Promise<void>
+  /** They are durable; called before anybody is told. */
+  onCommitted(writes: PendingWrites): void
+  /** Why the writes did not become durable: what {@link GroupCommit.fault} is from now on. */
+  faultOf(error: unknown): StatemqError
+}
 
 interface Waiter {
   readonly resolve: () => void
@@ -13,13 +21,13 @@ interface Waiter {
  * Nobody waits for others to come, and a crowd costs one flush.
  *
  *     write ─▶ gathering ──▶ committing ──▶ durable
- *                 ▲              │ fails
- *                 └─ what must happen anyway
+ *                 ▲              │ no room
+ *                 └──────────────┘ where it waits for room, and goes behind what makes room
  */
 export class GroupCommit {
-  readonly #commit: Commit
-  /** Called when a commit failed. */
-  readonly #onUndone: (error: unknown) => void
+  readonly #store: Committing
+  /** SMQ_STORE_FULL: messages wait, the rest is tried. Any other: nothing is tried any more. */
+  fault: StatemqError | undefined = undefined
   gathering = new PendingWrites()
   committing: PendingWrites | undefined = undefined
   #waiting: Waiter[] = []
@@ -27,9 +35,8 @@ export class GroupCommit {
   #current: Promise<void> | undefined = undefined
   #scheduled = false
 
-  constructor(commit: Commit, onUndone: (error: unknown) => void) {
-    this.#commit = commit
-    this.#onUndone = onUndone
+  constructor(store: Committing) {
+    this.#store = store
   }
 
   /** Where to write. */
@@ -38,14 +45,38 @@ export class GroupCommit {
     return this.gathering
   }
 
-  /** See `Store.durable`. All who ask between two commits share one promise. */
+  get #hasFailed(): boolean {
+    return this.fault !== undefined && this.fault.code !== 'SMQ_STORE_FULL'
+  }
+
+  /** Whether what waits can be tried now. */
+  get #canBegin(): boolean {
+    return this.fault === undefined ? !this.gathering.isEmpty : this.gathering.hasOtherThanMessages
+  }
+
+  /** See `SessionStore.durable`. All who ask between two commits share one promise. */
   durable(): Promise<void> | undefined {
-    if (this.gathering.isEmpty) return this.#current
+    if (this.#hasFailed) return rejected(this.fault!)
+    if (!this.#canBegin) return this.#current
     this.#schedule()
     this.#promise ??= new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject })
     })
     return this.#promise
+  }
+
+  /** Everything that was written so far is durable, or cannot be. */
+  async settled(): Promise<void> {
+    for (let last = this.durable(); last !== undefined && !this.#hasFailed; last = this.durable()) {
+      await last.catch(() => {})
+      if (this.fault !== undefined) return
+    }
+  }
+
+  /** There is room again. */
+  resume(): void {
+    this.fault = undefined
+    this.#schedule()
   }
 
   /** At the end of the turn, so that what one packet or one read sets off is committed together. */
@@ -59,34 +90,66 @@ export class GroupCommit {
   }
 
   #begin(): void {
-    if (this.committing !== undefined || (this.gathering.isEmpty && this.#waiting.length === 0)) return
-    const writes = this.gathering
+    if (this.committing !== undefined) return
+    // After an error of the medium nobody knows what it holds: it is not asked again (threat 10).
+    if (this.#hasFailed) return this.#giveUp()
     const waiting = this.#waiting
-    this.gathering = new PendingWrites()
     this.#waiting = []
     this.#promise = undefined
+    if (!this.#canBegin) {
+      // What they waited for was taken back.
+      for (const waiter of waiting) waiter.resolve()
+      return
+    }
+    const writes = this.#take()
     this.committing = writes
-    const done = writes.isEmpty ? Promise.resolve() : this.#commit(writes)
-    this.#current = done
-    // Whoever asked for it has a promise of its own.
-    this.#current.catch(() => {})
-    done.then(
+    const done = this.#store.commit(writes).then(
       () => {
-        this.#end()
+        this.committing = undefined
+        this.#current = undefined
+        this.#store.onCommitted(writes)
+        if (this.#canBegin || this.#waiting.length > 0) this.#schedule()
         for (const waiter of waiting) waiter.resolve()
       },
-      (error: unknown) => {
-        this.#end()
-        this.gathering.carryOver(writes)
-        this.#onUndone(error)
-        for (const waiter of waiting) waiter.reject(error)
-      },
+      (error: unknown) => this.#fail(writes, waiting, error),
     )
+    this.#current = done
+    // Whoever asked for it has a promise of its own.
+    done.catch(() => {})
   }
 
-  #end(): void {
+  /** While there is no room messages wait, so that what makes room does not fail with them. */
+  #take(): PendingWrites {
+    if (this.fault !== undefined) return this.gathering.takeOtherThanMessages()
+    const writes = this.gathering
+    this.gathering = new PendingWrites()
+    return writes
+  }
+
+  #fail(writes: PendingWrites, waiting: readonly Waiter[], error: unknown): never {
     this.committing = undefined
     this.#current = undefined
-    if (!this.gathering.isEmpty || this.#waiting.length > 0) this.#schedule()
+    const fault = this.#store.faultOf(error)
+    this.fault = fault
+    this.gathering.carryOver(writes)
+    // Those who came meanwhile asked for what has just failed, too.
+    const all = [...waiting, ...this.#waiting.splice(0)]
+    this.#promise = undefined
+    if (this.#hasFailed) this.#giveUp()
+    for (const waiter of all) waiter.reject(fault)
+    throw fault
   }
+
+  #giveUp(): void {
+    this.gathering = new PendingWrites()
+    for (const waiter of this.#waiting.splice(0)) waiter.reject(this.fault)
+    this.#promise = undefined
+  }
+}
+
+function rejected(error: StatemqError): Promise<never> {
+  const promise = Promise.reject(error)
+  // Whoever is told may look away.
+  promise.catch(() => {})
+  return promise
 }

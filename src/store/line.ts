@@ -1,27 +1,41 @@
-/** A batch of messages that lies in the store, or is on its way there. */
+/** A batch of messages that lies in the store. */
 export interface Batch {
+  readonly first: number
+  readonly last: number
+  /** Sequences between first and last that are none of its messages; undefined: all are. */
+  readonly gaps: ReadonlySet<number> | undefined
+  /** Messages of it that are not settled; the batch goes when there are none. */
+  left: number
+  /** What those count towards the session's limit. */
+  bytesLeft: number
+  /** Sequences of it that are settled. */
+  settled: Set<number> | undefined
+}
+
+/** What a batch is, as it is written or read. */
+export interface BatchFacts {
   readonly first: number
   readonly last: number
   readonly count: number
   readonly bytes: number
-  /** Sequences of it that are settled already; the batch goes when all are. */
-  readonly settled: Set<number>
+  readonly gaps: ReadonlySet<number> | undefined
 }
+
+/** Batches without messages are swept out when there are this many, and as many as others. */
+const MIN_SWEEP = 32
 
 /**
  * What a store remembers of one session's line: where its batches begin and end, so that a page is
  * found without looking, and which messages of them are settled. The messages themselves are not here.
  */
 export class Line {
-  nextSequence: number
-  /** In order, without overlap. */
-  readonly batches: Batch[] = []
+  /** The sequence of the next message: never one that was there before. */
+  nextSequence = 1
+  /** In order, without overlap; some of them may have no message left. */
+  #batches: Batch[] = []
+  #ended = 0
   #messages = 0
   #bytes = 0
-
-  constructor(nextSequence = 1) {
-    this.nextSequence = nextSequence
-  }
 
   get messages(): number {
     return this.#messages
@@ -31,69 +45,82 @@ export class Line {
     return this.#bytes
   }
 
+  /** The sequence behind all messages that there are. */
+  get end(): number {
+    for (let at = this.#batches.length - 1; at >= 0; at--) {
+      const batch = this.#batches[at]!
+      if (batch.left > 0) return batch.last + 1
+    }
+    return 1
+  }
+
   /** A batch that was written behind all others, or is read back at the start. */
-  add(first: number, last: number, count: number, bytes: number, settled: Iterable<number> = []): Batch {
-    const batch = { first, last, count, bytes, settled: new Set(settled) }
-    this.batches.push(batch)
-    const left = count - batch.settled.size
-    this.#messages += left
-    this.#bytes += Math.round((bytes * left) / count)
+  add({ first, last, count, bytes, gaps }: BatchFacts, settled: Iterable<number> = []): Batch {
+    const batch: Batch = { first, last, gaps, left: count, bytesLeft: bytes, settled: undefined }
+    this.#batches.push(batch)
+    this.#messages += count
+    this.#bytes += bytes
     if (last >= this.nextSequence) this.nextSequence = last + 1
+    for (const sequence of settled) this.#settleOf(batch, sequence)
     return batch
   }
 
-  /** The commit that should have written it failed. */
-  remove(batch: Batch): void {
-    const at = this.batches.indexOf(batch)
-    if (at < 0) return
-    this.batches.splice(at, 1)
-    const left = batch.count - batch.settled.size
-    this.#messages -= left
-    this.#bytes -= Math.round((batch.bytes * left) / batch.count)
-  }
-
-  /** The batch that a sequence lies in; undefined: none. */
-  batchOf(sequence: number): Batch | undefined {
-    const at = this.#indexOf(sequence)
-    const batch = this.batches[at]
-    return batch !== undefined && batch.first <= sequence ? batch : undefined
+  /** The batch that begins with a sequence, as long as it has messages. */
+  batchAt(first: number): Batch | undefined {
+    const batch = this.#batches[this.#indexOf(first)]
+    return batch !== undefined && batch.first === first && batch.left > 0 ? batch : undefined
   }
 
   /** Batches with messages of `from` or more, in order. */
   *batchesFrom(from: number): Generator<Batch, void> {
-    for (let at = this.#indexOf(from); at < this.batches.length; at++) yield this.batches[at]!
+    const batches = this.#batches
+    for (let at = this.#indexOf(from); at < batches.length; at++) if (batches[at]!.left > 0) yield batches[at]!
   }
 
-  /** Counts a message as settled. `ended`: it was the last one of its batch, which is forgotten. */
-  settle(sequence: number): { readonly batch: Batch; readonly ended: boolean } | undefined {
-    const batch = this.batchOf(sequence)
-    if (batch === undefined || batch.settled.has(sequence)) return undefined
-    batch.settled.add(sequence)
-    this.#messages--
-    this.#bytes -= Math.round(batch.bytes / batch.count)
-    const ended = batch.settled.size === batch.count
-    if (ended) {
-      this.batches.splice(this.batches.indexOf(batch), 1)
-      if (this.batches.length === 0) this.#bytes = 0
-    }
-    return { batch, ended }
+  /** Whether a message is there and not settled. */
+  has(sequence: number): boolean {
+    const batch = this.#batches[this.#indexOf(sequence)]
+    return batch !== undefined && isUnsettled(batch, sequence)
   }
 
-  /** Settled ones that still lie in the store, in order. */
-  settledSequences(): number[] {
-    return this.batches.flatMap(({ settled }) => [...settled].sort((a, b) => a - b))
+  /** Counts a message as settled; undefined: there is none, or it was settled before. */
+  settle(sequence: number): Batch | undefined {
+    const batch = this.#batches[this.#indexOf(sequence)]
+    return batch !== undefined && this.#settleOf(batch, sequence) ? batch : undefined
   }
 
   clear(): void {
-    this.batches.length = 0
+    this.#batches = []
+    this.#ended = 0
     this.#messages = 0
     this.#bytes = 0
   }
 
+  #settleOf(batch: Batch, sequence: number): boolean {
+    if (!isUnsettled(batch, sequence)) return false
+    const share = Math.round(batch.bytesLeft / batch.left)
+    batch.left--
+    batch.bytesLeft -= share
+    this.#messages--
+    this.#bytes -= share
+    if (batch.left > 0) (batch.settled ??= new Set()).add(sequence)
+    else this.#end(batch)
+    return true
+  }
+
+  /** Sweeping one at a time would move all the others each time. */
+  #end(batch: Batch): void {
+    batch.settled = undefined
+    this.#ended++
+    if (this.#ended < MIN_SWEEP && this.#messages > 0) return
+    if (this.#ended * 2 < this.#batches.length) return
+    this.#batches = this.#batches.filter(({ left }) => left > 0)
+    this.#ended = 0
+  }
+
   /** Index of the first batch that ends at `sequence` or behind it. */
   #indexOf(sequence: number): number {
-    const { batches } = this
-    if (batches.length > 0 && batches[0]!.last >= sequence) return 0
+    const batches = this.#batches
     let low = 0
     let high = batches.length
     while (low < high) {
@@ -103,4 +130,10 @@ export class Line {
     }
     return low
   }
+}
+
+/** Whether a sequence is a message of the batch that is not settled. */
+export function isUnsettled({ first, last, gaps, left, settled }: Batch, sequence: number): boolean {
+  if (left === 0 || sequence < first || sequence > last) return false
+  return settled?.has(sequence) !== true && gaps?.has(sequence) !== true
 }

@@ -16,6 +16,7 @@ const FORMAT = 1
 const tableNames = [
   'counters',
   'sessions',
+  'lines',
   'subscriptions',
   'received',
   'inflight',
@@ -27,14 +28,21 @@ const tableNames = [
 ] as const
 export type Tables = { readonly [Name in (typeof tableNames)[number]]: Table }
 
+/** One write of a transaction; without a record it is a removal. */
+export interface Step {
+  readonly table: Table
+  readonly key: Buffer
+  readonly record: Buffer | undefined
+}
+
 /** An LMDB environment in a directory of its own, with the tables of a store. */
 export interface Environment {
   readonly tables: Tables
   /**
-   * All writes of `action` or none. Resolves when they are as durable as was asked for. Rejects with
+   * All of these writes or none. Resolves when they are as durable as was asked for. Rejects with
    * SMQ_STORE_FULL or SMQ_STORE_FAILED.
    */
-  commit(action: () => void): Promise<void>
+  commit(steps: readonly Step[]): Promise<void>
   close(): Promise<void>
 }
 
@@ -82,7 +90,7 @@ async function openLocked(
   const tables = Object.fromEntries(tableNames.map((name) => [name, table(name)])) as Tables
   return {
     tables,
-    commit: (action) => commit(root, directory, action),
+    commit: (steps) => commit(root, directory, steps),
     close: async () => {
       await root.close()
       await unlock()
@@ -90,9 +98,12 @@ async function openLocked(
   }
 }
 
-async function commit(root: RootDatabase<Buffer, Buffer>, directory: string, action: () => void): Promise<void> {
+async function commit(root: RootDatabase<Buffer, Buffer>, directory: string, steps: readonly Step[]): Promise<void> {
   try {
-    await root.batch(action)
+    await root.batch(() => {
+      // Whether a write succeeds is its transaction's to say.
+      for (const { table, key, record } of steps) void (record ? table.put(key, record) : table.remove(key))
+    })
   } catch (error) {
     // The details are rejected apart, and with nobody waiting they would end the process.
     const details = (error as { commitError?: Promise<unknown> }).commitError

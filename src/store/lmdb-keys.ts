@@ -5,8 +5,8 @@ import type { SessionKey } from '../stored.ts'
 // Keys sort as bytes: what belongs to one session lies together, in the order of its second part.
 
 export function sessionKey(key: SessionKey): Buffer {
-  const bytes = Buffer.allocUnsafe(4)
-  bytes.writeUInt32BE(key, 0)
+  const bytes = Buffer.allocUnsafe(6)
+  bytes.writeUIntBE(key, 0, 6)
   return bytes
 }
 
@@ -17,25 +17,25 @@ export function behindSession(key: SessionKey): Buffer {
 
 /** A session and a packet identifier. */
 export function packetKey(key: SessionKey, packetId: number): Buffer {
-  const bytes = Buffer.allocUnsafe(6)
-  bytes.writeUInt32BE(key, 0)
-  bytes.writeUInt16BE(packetId, 4)
+  const bytes = Buffer.allocUnsafe(8)
+  bytes.writeUIntBE(key, 0, 6)
+  bytes.writeUInt16BE(packetId, 6)
   return bytes
 }
 
 /** A session and the sequence of a message. */
 export function sequenceKey(key: SessionKey, sequence: number): Buffer {
-  const bytes = Buffer.allocUnsafe(10)
-  bytes.writeUInt32BE(key, 0)
-  bytes.writeUIntBE(sequence, 4, 6)
+  const bytes = Buffer.allocUnsafe(12)
+  bytes.writeUIntBE(key, 0, 6)
+  bytes.writeUIntBE(sequence, 6, 6)
   return bytes
 }
 
 /** A session and the epoch of one of its connections. */
 export function epochKey(key: SessionKey, epoch: number): Buffer {
-  const bytes = Buffer.allocUnsafe(8)
-  bytes.writeUInt32BE(key, 0)
-  bytes.writeUInt32BE(epoch, 4)
+  const bytes = Buffer.allocUnsafe(10)
+  bytes.writeUIntBE(key, 0, 6)
+  bytes.writeUInt32BE(epoch, 6)
   return bytes
 }
 
@@ -55,10 +55,11 @@ export function numberKey(number: number): Buffer {
   return bytes
 }
 
-export const sessionOf = (key: Buffer): SessionKey => key.readUInt32BE(0)
-export const packetIdOf = (key: Buffer): number => key.readUInt16BE(4)
-export const sequenceOf = (key: Buffer): number => key.readUIntBE(4, 6)
-export const epochOf = (key: Buffer): number => key.readUInt32BE(4)
+export const numberOf = (key: Buffer): number => key.readUIntBE(0, 6)
+export const sessionOf = (key: Buffer): SessionKey => key.readUIntBE(0, 6)
+export const packetIdOf = (key: Buffer): number => key.readUInt16BE(6)
+export const sequenceOf = (key: Buffer): number => key.readUIntBE(6, 6)
+export const epochOf = (key: Buffer): number => key.readUInt32BE(6)
 
 function hashOf(text: string): Buffer {
   return createHash('sha256').update(text).digest().subarray(0, 16)

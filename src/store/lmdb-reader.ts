@@ -1,6 +1,6 @@
 import type { Publication } from '../publication.ts'
-import { readBatch, readBatchHead } from './batch-record.ts'
-import type { Line } from './line.ts'
+import { readBatch, readBatchHead, readSteps } from './batch-record.ts'
+import { isUnsettled, type Line } from './line.ts'
 import type { Tables } from './lmdb-environment.ts'
 import {
   behindSession,
@@ -14,6 +14,7 @@ import {
 } from './lmdb-keys.ts'
 import { lineOf, type LmdbWriter } from './lmdb-writer.ts'
 import { readMessage } from './message-record.ts'
+import { StatemqError } from '../errors.ts'
 import { RecordReader, unseal } from './record.ts'
 import type { QoS } from '../messages.ts'
 import type {
@@ -25,8 +26,8 @@ import type {
   StoredWill,
 } from '../stored.ts'
 
-/** Entries that are read in one turn at the start. */
-const PAGE_ENTRIES = 500
+/** Entries that are read at once: batches are up to 256 KiB. */
+const PAGE_ENTRIES = 128
 
 export type OnDamage = (table: string, error: unknown) => void
 
@@ -36,6 +37,7 @@ export class LmdbReader {
   readonly #lines: Map<SessionKey, Line>
   readonly #writer: LmdbWriter
   readonly #onDamage: OnDamage
+  readonly #turn = new Turn()
   /** The batch that was read last: pages are mostly parts of one. */
   #lastBatch:
     | { readonly key: SessionKey; readonly first: number; readonly messages: readonly QueuedMessage[] }
@@ -49,13 +51,23 @@ export class LmdbReader {
   }
 
   async *sessions(): AsyncIterable<readonly StoredSession[]> {
-    for await (const page of pages(this.#tables.sessions)) {
-      yield page.flatMap(({ key, value }) => this.#session(sessionOf(key), value) ?? [])
+    let page: StoredSession[] = []
+    for await (const entries of pages(this.#tables.sessions, this.#turn)) {
+      for (const { key, value } of entries) {
+        const session = await this.#session(sessionOf(key), value)
+        if (session) page.push(session)
+        if (!this.#turn.isOver) continue
+        yield page
+        page = []
+        await this.#turn.next()
+      }
     }
+    if (page.length > 0) yield page
+    this.#writer.references.complete()
   }
 
   async *wills(): AsyncIterable<readonly StoredWill[]> {
-    for await (const page of pages(this.#tables.wills)) {
+    for await (const page of pages(this.#tables.wills, this.#turn)) {
       yield page.flatMap(({ key, value }) => {
         const record = this.#content('wills', value)
         return record ? { session: sessionOf(key), epoch: epochOf(key), record: Buffer.from(record) } : []
@@ -64,51 +76,42 @@ export class LmdbReader {
   }
 
   async *retained(): AsyncIterable<readonly Publication[]> {
-    for await (const page of pages(this.#tables.retained)) {
+    for await (const page of pages(this.#tables.retained, this.#turn)) {
       yield page.flatMap(
         ({ value }) => this.#guard('retained', () => readMessage(new RecordReader(unseal(value)))) ?? [],
       )
     }
   }
 
-  /**
-   * Gives the messages of a line from `from` on to `take`, until it answers false; then false.
-   * `committing`: those of the commit under way, which can't be read from the tables yet.
-   */
-  queued(
-    key: SessionKey,
-    from: number,
-    committing: ReadonlyMap<number, QueuedMessage> | undefined,
-    take: (message: QueuedMessage) => boolean,
-  ): boolean {
+  /** Gives the messages of a line from `from` on to `take`, until it answers false; then false. */
+  queued(key: SessionKey, from: number, take: (message: QueuedMessage) => boolean): boolean {
     for (const batch of this.#lines.get(key)?.batchesFrom(from) ?? []) {
-      const messages = committing?.has(batch.first) ? committing.values() : this.#batch(key, batch.first)
-      for (const message of messages) {
-        if (message.sequence < from || message.sequence > batch.last || batch.settled.has(message.sequence)) continue
-        if (message.sequence < batch.first) continue
-        if (!take(message)) return false
+      for (const message of this.#batch(key, batch.first)) {
+        if (message.sequence >= from && isUnsettled(batch, message.sequence) && !take(message)) return false
       }
     }
     return true
   }
 
-  #session(key: SessionKey, value: Buffer): StoredSession | undefined {
-    return this.#guard('sessions', () => {
+  async #session(key: SessionKey, value: Buffer): Promise<StoredSession | undefined> {
+    const own = this.#guard('sessions', () => {
       const record = new RecordReader(unseal(value))
-      const clientId = record.text()
-      const own = Buffer.from(record.bytes())
-      const line = this.#readLine(key)
-      return {
-        key,
-        clientId,
-        record: own,
-        subscriptions: this.#subscriptions(key),
-        received: this.#packetIds('received', key),
-        inflight: this.#inflight(key),
-        queued: { messages: line.messages, bytes: line.bytes },
-        nextSequence: line.nextSequence,
-      }
+      return { clientId: record.text(), record: Buffer.from(record.bytes()) }
     })
+    if (own === undefined) return undefined
+    const line = await this.#readLine(key)
+    const inflight = this.#inflight(key)
+    for (const { sequence } of inflight) line.nextSequence = Math.max(line.nextSequence, sequence + 1)
+    return {
+      key,
+      ...own,
+      subscriptions: this.#subscriptions(key),
+      received: this.#packetIds('received', key),
+      // One whose message never came to the store is under way no more: nothing can be sent again.
+      inflight: inflight.filter(({ released, sequence }) => released || line.has(sequence)),
+      queued: { messages: line.messages, bytes: line.bytes },
+      nextSequence: line.nextSequence,
+    }
   }
 
   #packetIds(table: 'received' | 'inflight', key: SessionKey): number[] {
@@ -117,39 +120,33 @@ export class LmdbReader {
     return ids
   }
 
-  #readLine(key: SessionKey): Line {
+  async #readLine(key: SessionKey): Promise<Line> {
     const line = lineOf(this.#lines, key)
     const settled = this.#settled(key)
-    for (const entry of this.#tables.batches.getRange(range(key))) {
-      const first = sequenceOf(entry.key)
-      this.#guard('batches', () => {
-        const record = new RecordReader(unseal(entry.value))
-        const { count, bytes } = readBatchHead(record)
-        const entries = [...readBatch(record, first, count)]
-        const last = entries.at(-1)?.sequence ?? first
-        line.add(
-          first,
-          last,
-          count,
-          bytes,
-          entries.flatMap(({ sequence }) => (settled.has(sequence) ? sequence : [])),
-        )
-        const numbers = entries.flatMap(({ reference }) => reference ?? [])
-        if (numbers.length > 0) this.#writer.references.refer(key, first, numbers)
-      })
+    for await (const page of pages(this.#tables.batches, this.#turn, key)) {
+      for (const { key: entryKey, value } of page) {
+        const first = sequenceOf(entryKey)
+        this.#guard('batches', () => {
+          this.#writer.know(key, readBatchHead(new RecordReader(unseal(value)), first), settled.get(first))
+        })
+        // A batch that can't be read still had its place.
+        if (line.nextSequence <= first) line.nextSequence = first + 1
+      }
     }
+    const value = this.#tables.lines.getBinary(sessionKey(key))
+    const next = value && this.#guard('lines', () => new RecordReader(unseal(value)).varint())
+    line.nextSequence = Math.max(line.nextSequence, next ?? 1)
     return line
   }
 
-  #settled(key: SessionKey): Set<number> {
-    const value = this.#tables.settled.getBinary(sessionKey(key))
-    const settled = new Set<number>()
-    if (value === undefined) return settled
-    this.#guard('settled', () => {
-      const record = new RecordReader(unseal(value))
-      let sequence = 0
-      for (let left = record.varint(); left > 0; left--) settled.add((sequence += record.varint()))
-    })
+  /** What is settled, by the first sequence of its batch. */
+  #settled(key: SessionKey): Map<number, readonly number[]> {
+    const settled = new Map<number, readonly number[]>()
+    for (const { key: entryKey, value } of this.#tables.settled.getRange(range(key))) {
+      const first = sequenceOf(entryKey)
+      const sequences = this.#guard('settled', () => readSteps(new RecordReader(unseal(value)), first))
+      if (sequences) settled.set(first, sequences)
+    }
     return settled
   }
 
@@ -193,18 +190,21 @@ export class LmdbReader {
 
   #decode(value: Buffer, first: number): QueuedMessage[] {
     const record = new RecordReader(unseal(value))
-    const { count } = readBatchHead(record)
     const messages: QueuedMessage[] = []
-    for (const entry of readBatch(record, first, count)) {
+    for (const entry of readBatch(record, readBatchHead(record, first))) {
+      const { sequence, qos, retain, subscriptionIdentifiers, shared } = entry
       const publication = entry.publication ?? this.#message(entry.reference!)
-      if (publication) messages.push({ ...entry, publication })
+      if (publication) messages.push({ sequence, publication, qos, retain, subscriptionIdentifiers, shared })
     }
     return messages
   }
 
   #message(number: number): Publication | undefined {
     const value = this.#tables.messages.getBinary(numberKey(number))
-    return value && this.#guard('messages', () => readMessage(new RecordReader(unseal(value))))
+    return this.#guard('messages', () => {
+      if (value === undefined) throw new StatemqError('SMQ_STORE_DAMAGED', `message ${number} is missing`)
+      return readMessage(new RecordReader(unseal(value)))
+    })
   }
 
   #content(table: string, value: Buffer): Buffer | undefined {
@@ -230,17 +230,44 @@ interface Entry {
   readonly value: Buffer
 }
 
-/** All entries of a table, some a turn: others go on in between, and no read transaction stays open. */
-async function* pages(table: Tables[keyof Tables]): AsyncGenerator<readonly Entry[], void> {
-  let start: Buffer | undefined
-  while (true) {
+/**
+ * All entries of a table, or those of one session, some at a time: others go on in between, and no
+ * read transaction stays open. Rejects with SMQ_STORE_DAMAGED where LMDB can't go on.
+ */
+async function* pages(
+  table: Tables[keyof Tables],
+  turn: Turn,
+  session?: SessionKey,
+): AsyncGenerator<readonly Entry[], void> {
+  const { start: first, end } = session === undefined ? {} : range(session)
+  for (let start = first; ; ) {
     const page: Entry[] = []
-    for (const entry of table.getRange(start ? { start, limit: PAGE_ENTRIES } : { limit: PAGE_ENTRIES }))
-      page.push(entry)
-    if (page.length === 0) return
-    yield page
+    try {
+      const options = { limit: PAGE_ENTRIES, ...(start && { start }), ...(end && { end }) }
+      for (const entry of table.getRange(options)) page.push(entry)
+    } catch (error) {
+      throw new StatemqError('SMQ_STORE_DAMAGED', String(error), { cause: error })
+    }
+    if (page.length > 0) yield page
+    if (page.length < PAGE_ENTRIES) return
     // The next key in order: this one with a byte behind it.
     start = Buffer.concat([page.at(-1)!.key, Buffer.alloc(1)])
+    if (turn.isOver) await turn.next()
+  }
+}
+
+/** The time that reading takes at once, so that the loop goes round meanwhile. */
+const TURN_MS = 10
+
+class Turn {
+  #endsAtMs = 0
+
+  get isOver(): boolean {
+    return performance.now() > this.#endsAtMs
+  }
+
+  async next(): Promise<void> {
     await new Promise<void>((resolve) => setImmediate(resolve))
+    this.#endsAtMs = performance.now() + TURN_MS
   }
 }

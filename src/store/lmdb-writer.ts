@@ -1,20 +1,21 @@
 import type { Publication } from '../publication.ts'
-import { writeBatch } from './batch-record.ts'
-import { Line, type Batch } from './line.ts'
-import type { Table, Tables } from './lmdb-environment.ts'
+import { writeBatch, writeSteps, type BatchHead } from './batch-record.ts'
+import { Line } from './line.ts'
+import type { Step, Table, Tables } from './lmdb-environment.ts'
 import {
   behindSession,
   epochKey,
   filterKey,
   numberKey,
+  numberOf,
   packetKey,
   sequenceKey,
   sessionKey,
   topicKey,
 } from './lmdb-keys.ts'
 import { writeMessage } from './message-record.ts'
-import type { PendingWrites } from './pending.ts'
 import { PacketIds } from './packet-ids.ts'
+import type { PendingWrites } from './pending.ts'
 import { RecordWriter, seal } from './record.ts'
 import { References } from './references.ts'
 import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
@@ -23,39 +24,50 @@ import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
 const MAX_BATCH_MESSAGES = 256
 const MAX_BATCH_BYTES = 262_144
 
-/** Turns gathered writes into records. Called within one transaction. */
+/** A commit as it will be: made in full before anything of it is written, so that it can't end half-way. */
+export interface Plan {
+  readonly steps: readonly Step[]
+  /** It is durable: what the writer knows of the tables changes now. */
+  apply(): void
+}
+
+/** Turns gathered writes into records. */
 export class LmdbWriter {
-  readonly references = new References()
+  readonly references: References
   /** Of messages that came in, and of messages on their way out. */
   readonly packetIds = { received: new PacketIds(), inflight: new PacketIds() }
   readonly #tables: Tables
   readonly #lines: Map<SessionKey, Line>
   readonly #out = new RecordWriter(65_536)
   #lastKey: number
-  #keyIsStored = true
-  /** Batches of the commit under way: they never were, if it fails. */
-  #written: { readonly line: Line; readonly batch: Batch }[] = []
+  #storedKey: number
+  #steps: Step[] = []
+  #effects: (() => void)[] = []
 
   constructor(tables: Tables, lines: Map<SessionKey, Line>) {
     this.#tables = tables
     this.#lines = lines
-    this.#lastKey = tables.counters.getBinary(LAST_KEY)?.readUInt32BE(0) ?? 0
+    const counted = tables.counters.getBinary(LAST_KEY)
+    this.#lastKey = this.#storedKey = counted === undefined ? 0 : numberOf(counted)
+    const [last] = tables.messages.getKeys({ reverse: true, limit: 1 })
+    this.references = new References(last === undefined ? 0 : numberOf(last))
   }
 
   /** Also after a restart never one that was given before. */
   nextSessionKey(): SessionKey {
-    this.#keyIsStored = false
     return ++this.#lastKey
   }
 
-  write(writes: PendingWrites): void {
-    this.#written = []
-    this.references.settle()
-    if (!this.#keyIsStored) {
-      this.#keyIsStored = true
-      put(this.#tables.counters, LAST_KEY, sessionKey(this.#lastKey))
+  plan(writes: PendingWrites): Plan {
+    this.#steps = []
+    this.#effects = []
+    const releases = this.references.release()
+    this.#effects.push(() => releases.apply())
+    if (this.#lastKey !== this.#storedKey) this.#putLastKey()
+    for (const key of writes.deletedSessions) {
+      this.#deleteSession(key)
+      releases.session(key)
     }
-    for (const key of writes.deletedSessions) this.#deleteSession(key)
     for (const [key, { clientId, record }] of writes.sessions) this.#putSession(key, clientId, record)
     for (const [key, filters] of writes.subscriptions) {
       for (const [filter, record] of filters) this.#putSubscription(key, filter, record)
@@ -69,66 +81,85 @@ export class LmdbWriter {
       }
     }
     for (const [key, epochs] of writes.wills) {
-      for (const [epoch, record] of epochs) put(this.#tables.wills, epochKey(key, epoch), record && seal(record))
+      for (const [epoch, record] of epochs) this.#put(this.#tables.wills, epochKey(key, epoch), record && seal(record))
     }
-    this.#writeMessages(writes)
+    for (const [key, firsts] of writes.endedBatches) {
+      for (const first of firsts) {
+        this.#put(this.#tables.batches, sequenceKey(key, first), undefined)
+        this.#put(this.#tables.settled, sequenceKey(key, first), undefined)
+        releases.batch(key, first)
+      }
+      this.#putLine(key)
+    }
+    for (const number of releases.messages) this.#put(this.#tables.messages, numberKey(number), undefined)
+    for (const [key, firsts] of writes.settledBatches) for (const first of firsts) this.#putSettled(key, first)
+    this.#writeMessages(writes.appended)
     for (const [topic, publication] of writes.retained) {
-      put(this.#tables.retained, topicKey(topic), publication && this.#messageRecord(publication))
+      this.#put(this.#tables.retained, topicKey(topic), publication && this.#messageRecord(publication))
+    }
+    const effects = this.#effects
+    return {
+      steps: this.#steps,
+      apply: () => {
+        for (const effect of effects) effect()
+      },
     }
   }
 
-  /** Writes what changes nothing. */
-  touch(): void {
-    put(this.#tables.counters, LAST_KEY, sessionKey(this.#lastKey))
+  /** What changes nothing, but takes a commit. */
+  planTouch(): Plan {
+    this.#steps = []
+    this.#effects = []
+    this.#putLastKey()
+    return { steps: this.#steps, apply: () => {} }
   }
 
-  /** The commit failed. */
-  undo(): void {
-    for (const { line, batch } of this.#written) line.remove(batch)
-    this.#written = []
-    this.#keyIsStored = false
-    this.references.undo()
+  #put(table: Table, key: Buffer, record: Buffer | undefined): void {
+    this.#steps.push({ table, key, record })
+  }
+
+  #putLastKey(): void {
+    const last = this.#lastKey
+    this.#put(this.#tables.counters, LAST_KEY, numberKey(last))
+    this.#effects.push(() => {
+      this.#storedKey = last
+    })
   }
 
   #deleteSession(key: SessionKey): void {
-    const { sessions, subscriptions, received, inflight, batches, settled } = this.#tables
-    remove(sessions, sessionKey(key))
-    remove(settled, sessionKey(key))
+    const { sessions, lines, subscriptions, received, inflight, batches, settled } = this.#tables
+    this.#put(sessions, sessionKey(key), undefined)
+    this.#put(lines, sessionKey(key), undefined)
     const range = { start: sessionKey(key), end: behindSession(key) }
-    for (const table of [subscriptions, received, inflight, batches]) {
-      for (const entry of table.getKeys(range)) remove(table, entry)
+    for (const table of [subscriptions, received, inflight, batches, settled]) {
+      for (const entry of table.getKeys(range)) this.#put(table, entry, undefined)
     }
-    for (const number of this.references.release(key)) remove(this.#tables.messages, numberKey(number))
-    this.packetIds.received.forget(key)
-    this.packetIds.inflight.forget(key)
-    this.#lines.delete(key)
+    this.#effects.push(() => {
+      this.packetIds.received.forget(key)
+      this.packetIds.inflight.forget(key)
+      this.#lines.delete(key)
+    })
   }
 
   #putPacket(table: 'received' | 'inflight', key: SessionKey, packetId: number, record: Buffer | undefined): void {
-    if (record === undefined) this.packetIds[table].delete(key, packetId)
-    else this.packetIds[table].add(key, packetId)
-    put(this.#tables[table], packetKey(key, packetId), record)
+    this.#put(this.#tables[table], packetKey(key, packetId), record)
+    const ids = this.packetIds[table]
+    this.#effects.push(() => (record === undefined ? ids.delete(key, packetId) : ids.add(key, packetId)))
   }
 
   #putSession(key: SessionKey, clientId: string, record: Buffer): void {
     this.#out.reset().text(clientId).bytes(record)
-    put(this.#tables.sessions, sessionKey(key), seal(this.#out.content()))
+    this.#put(this.#tables.sessions, sessionKey(key), seal(this.#out.content()))
   }
 
   #putSubscription(key: SessionKey, filter: string, record: Buffer | undefined): void {
     const sealed = record && seal(this.#out.reset().text(filter).bytes(record).content())
-    put(this.#tables.subscriptions, filterKey(key, filter), sealed)
+    this.#put(this.#tables.subscriptions, filterKey(key, filter), sealed)
   }
 
   #inflightRecord({ sequence, qos, released }: StoredInflight): Buffer {
-    return seal(
-      this.#out
-        .reset()
-        .varint(sequence)
-        .uint8(qos)
-        .uint8(released ? 1 : 0)
-        .content(),
-    )
+    const isReleased = released ? 1 : 0
+    return seal(this.#out.reset().varint(sequence).uint8(qos).uint8(isReleased).content())
   }
 
   #messageRecord(publication: Publication): Buffer {
@@ -137,32 +168,36 @@ export class LmdbWriter {
     return seal(this.#out.content())
   }
 
-  #writeMessages(writes: PendingWrites): void {
-    for (const [key, firsts] of writes.endedBatches) {
-      for (const first of firsts) {
-        remove(this.#tables.batches, sequenceKey(key, first))
-        for (const number of this.references.releaseBatch(key, first)) {
-          remove(this.#tables.messages, numberKey(number))
-        }
-      }
-    }
-    for (const key of writes.settled) {
-      const sequences = this.#lines.get(key)?.settledSequences() ?? []
-      put(this.#tables.settled, sessionKey(key), sequences.length === 0 ? undefined : this.#settledRecord(sequences))
-    }
-    const numbers = this.#keepShared(writes.appended)
-    for (const [key, messages] of writes.appended) {
+  /** Where a line goes on, once its last batch is gone and nobody could tell any more. */
+  #putLine(key: SessionKey): void {
+    const line = this.#lines.get(key)
+    if (line === undefined || line.end >= line.nextSequence) return
+    this.#put(this.#tables.lines, sessionKey(key), seal(this.#out.reset().varint(line.nextSequence).content()))
+  }
+
+  #putSettled(key: SessionKey, first: number): void {
+    const batch = this.#lines.get(key)?.batchAt(first)
+    // It has ended meanwhile.
+    if (batch?.settled === undefined) return
+    const sequences = [...batch.settled].sort((a, b) => a - b)
+    writeSteps(this.#out.reset(), first, sequences)
+    this.#put(this.#tables.settled, sequenceKey(key, first), seal(this.#out.content()))
+  }
+
+  #writeMessages(appended: PendingWrites['appended']): void {
+    const numbers = this.#keepShared(appended)
+    for (const [key, messages] of appended) {
       let batch: QueuedMessage[] = []
       let bytes = 0
       for (const message of messages.values()) {
         batch.push(message)
         bytes += message.publication.sizeBytes
         if (batch.length < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES) continue
-        this.#writeBatch(key, batch, bytes, numbers)
+        this.#writeBatch(key, batch, numbers)
         batch = []
         bytes = 0
       }
-      if (batch.length > 0) this.#writeBatch(key, batch, bytes, numbers)
+      if (batch.length > 0) this.#writeBatch(key, batch, numbers)
     }
   }
 
@@ -178,36 +213,21 @@ export class LmdbWriter {
       }
     }
     for (const [publication, number] of numbers) {
-      put(this.#tables.messages, numberKey(number), this.#messageRecord(publication))
+      this.#put(this.#tables.messages, numberKey(number), this.#messageRecord(publication))
     }
     return numbers
   }
 
-  #writeBatch(
-    key: SessionKey,
-    messages: readonly QueuedMessage[],
-    bytes: number,
-    shared: Map<Publication, number>,
-  ): void {
-    const first = messages[0]!.sequence
-    writeBatch(this.#out.reset(), first, messages, { numberOf: (publication) => shared.get(publication) })
-    put(this.#tables.batches, sequenceKey(key, first), seal(this.#out.content()))
-    const line = lineOf(this.#lines, key)
-    const batch = line.add(first, messages.at(-1)!.sequence, messages.length, bytes)
-    this.#written.push({ line, batch })
-    if (shared.size === 0) return
-    const numbers = messages.flatMap(({ publication }) => shared.get(publication) ?? [])
-    if (numbers.length > 0) this.references.refer(key, first, numbers)
+  #writeBatch(key: SessionKey, messages: readonly QueuedMessage[], shared: Map<Publication, number>): void {
+    const head = writeBatch(this.#out.reset(), messages, { numberOf: (publication) => shared.get(publication) })
+    this.#put(this.#tables.batches, sequenceKey(key, head.first), seal(this.#out.content()))
+    this.#effects.push(() => this.know(key, head))
   }
 
-  #settledRecord(sequences: readonly number[]): Buffer {
-    this.#out.reset().varint(sequences.length)
-    let before = 0
-    for (const sequence of sequences) {
-      this.#out.varint(sequence - before)
-      before = sequence
-    }
-    return seal(this.#out.content())
+  /** The tables have a batch. */
+  know(key: SessionKey, head: BatchHead, settled?: Iterable<number>): void {
+    lineOf(this.#lines, key).add(head, settled)
+    if (head.references.length > 0) this.references.refer(key, head.first, head.references)
   }
 }
 
@@ -222,15 +242,4 @@ export function lineOf(lines: Map<SessionKey, Line>, key: SessionKey): Line {
     lines.set(key, line)
   }
   return line
-}
-
-// Whether a write succeeds is its transaction's to say.
-
-function put(table: Table, key: Buffer, record: Buffer | undefined): void {
-  if (record === undefined) remove(table, key)
-  else void table.put(key, record)
-}
-
-function remove(table: Table, key: Buffer): void {
-  void table.remove(key)
 }

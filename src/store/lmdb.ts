@@ -5,7 +5,7 @@ import type { Line } from './line.ts'
 import { openEnvironment, type Durability, type Environment } from './lmdb-environment.ts'
 import { LmdbReader } from './lmdb-reader.ts'
 import { LmdbWriter } from './lmdb-writer.ts'
-import { inner, type PendingWrites } from './pending.ts'
+import { addTo, inner, type PendingWrites } from './pending.ts'
 import type { Store } from './store.ts'
 import type { QueuedMessage, SessionKey, StoredInflight, StoredSession, StoredWill } from '../stored.ts'
 
@@ -26,33 +26,36 @@ const RETRY_MS = 1_000
  */
 export class LmdbStore implements Store {
   readonly name = 'lmdb'
-  fault: StatemqError | undefined = undefined
   readonly #options: LmdbStoreOptions
+  readonly #openDirectory: typeof openEnvironment
   #environment: Environment | undefined
   #reader: LmdbReader | undefined
   #writer: LmdbWriter | undefined
   #retry: NodeJS.Timeout | undefined
   readonly #lines = new Map<SessionKey, Line>()
-  readonly #group = new GroupCommit(
-    (writes) => this.#commit(writes),
-    (error) => this.#failed(error),
-  )
+  readonly #group = new GroupCommit({
+    commit: (writes) => this.#commit(writes),
+    onCommitted: () => this.#committed(),
+    faultOf: (error) => this.#faultOf(error),
+  })
 
-  constructor(options: LmdbStoreOptions) {
+  /** `openDirectory` is for tests that make commits fail. */
+  constructor(options: LmdbStoreOptions, openDirectory: typeof openEnvironment = openEnvironment) {
     this.#options = options
+    this.#openDirectory = openDirectory
   }
 
   async open(): Promise<void> {
     const { directory, durability = 'disk', onDamage } = this.#options
-    const environment = await openEnvironment(directory, durability)
+    const environment = await this.#openDirectory(directory, durability)
     this.#environment = environment
     this.#writer = new LmdbWriter(environment.tables, this.#lines)
     this.#reader = new LmdbReader(environment.tables, this.#lines, this.#writer, onDamage ?? (() => {}))
   }
 
   async close(): Promise<void> {
+    await this.#group.settled()
     clearTimeout(this.#retry)
-    await this.durable()?.catch(() => {})
     const environment = this.#environment
     this.#environment = undefined
     this.#reader = undefined
@@ -90,7 +93,6 @@ export class LmdbStore implements Store {
 
   deleteSession(key: SessionKey): void {
     this.#group.writes.deleteSession(key)
-    this.#lines.get(key)?.clear()
   }
 
   putSubscription(key: SessionKey, filter: string, record: Buffer): void {
@@ -140,19 +142,26 @@ export class LmdbStore implements Store {
   }
 
   settle(key: SessionKey, sequence: number): void {
-    const { writes } = this.#group
+    const { writes, committing } = this.#group
     if (writes.takeBack(key, sequence)) return
-    const settled = this.#lines.get(key)?.settle(sequence)
-    if (settled === undefined) return
-    writes.settled.add(key)
-    if (!settled.ended) return
-    const ended = writes.endedBatches.get(key)
-    if (ended) ended.push(settled.batch.first)
-    else writes.endedBatches.set(key, [settled.batch.first])
+    if (committing?.appended.get(key)?.has(sequence) !== true) return this.#settleStored(key, sequence)
+    // Whether there is anything to settle is known when its commit is over.
+    if (!writes.deletedSessions.has(key)) addTo(writes.settledEarly, key, sequence)
+  }
+
+  #settleStored(key: SessionKey, sequence: number): void {
+    const batch = this.#lines.get(key)?.settle(sequence)
+    if (batch === undefined) return
+    const { writes } = this.#group
+    if (batch.left > 0) addTo(writes.settledBatches, key, batch.first)
+    else addTo(writes.endedBatches, key, batch.first)
   }
 
   async page(key: SessionKey, from: number, maxMessages: number, maxBytes: number): Promise<readonly QueuedMessage[]> {
+    const { reader } = this.#open
+    const { gathering, committing } = this.#group
     const page: QueuedMessage[] = []
+    if (gathering.deletedSessions.has(key) || committing?.deletedSessions.has(key) === true) return page
     let bytes = 0
     const take = (message: QueuedMessage): boolean => {
       if (message.sequence < from) return true
@@ -162,10 +171,12 @@ export class LmdbStore implements Store {
       bytes += size
       return page.length < maxMessages
     }
-    // What is being committed is in the line already, and read from memory.
-    const committing = this.#group.committing?.appended.get(key)
-    if (!this.#open.reader.queued(key, from, committing, take)) return page
-    for (const message of this.#group.gathering.appended.get(key)?.values() ?? []) if (!take(message)) break
+    if (!reader.queued(key, from, take)) return page
+    const early = gathering.settledEarly.get(key)
+    for (const message of committing?.appended.get(key)?.values() ?? []) {
+      if (early?.has(message.sequence) !== true && !take(message)) return page
+    }
+    for (const message of gathering.appended.get(key)?.values() ?? []) if (!take(message)) return page
     return page
   }
 
@@ -181,18 +192,31 @@ export class LmdbStore implements Store {
     return this.#group.durable()
   }
 
-  async #commit(writes: PendingWrites): Promise<void> {
-    // After an error of the medium nobody knows what it holds: it is not asked again (threat 10).
-    if (this.fault?.code === 'SMQ_STORE_FAILED') throw this.fault
-    const { writer, environment } = this.#open
-    await environment.commit(() => writer.write(writes))
+  get fault(): StatemqError | undefined {
+    return this.#group.fault
   }
 
-  #failed(error: unknown): void {
-    this.#writer?.undo()
-    this.fault =
+  async #commit(writes: PendingWrites): Promise<void> {
+    const { writer, environment } = this.#open
+    const plan = writer.plan(writes)
+    await environment.commit(plan.steps)
+    plan.apply()
+  }
+
+  /** What was settled meanwhile can be settled now. */
+  #committed(): void {
+    const { settledEarly } = this.#group.gathering
+    for (const [key, sequences] of [...settledEarly]) {
+      settledEarly.delete(key)
+      for (const sequence of sequences) this.#settleStored(key, sequence)
+    }
+  }
+
+  #faultOf(error: unknown): StatemqError {
+    const fault =
       error instanceof StatemqError ? error : new StatemqError('SMQ_STORE_FAILED', String(error), { cause: error })
-    if (this.fault.code === 'SMQ_STORE_FULL') this.#retryLater()
+    if (fault.code === 'SMQ_STORE_FULL') this.#retryLater()
+    return fault
   }
 
   #retryLater(): void {
@@ -205,11 +229,17 @@ export class LmdbStore implements Store {
   /** What a commit freed can be used from the next but one on, so that an empty one or two may be all it takes. */
   async #lookForRoom(): Promise<void> {
     try {
-      for (let commit = 0; commit < 3; commit++) await this.#environment?.commit(() => this.#writer?.touch())
-      this.fault = undefined
-    } catch {
-      this.#retryLater()
+      for (let commit = 0; commit < 3; commit++) {
+        const { writer, environment } = this.#open
+        await environment.commit(writer.planTouch().steps)
+      }
+    } catch (error) {
+      if (this.#environment === undefined) return
+      if (error instanceof StatemqError && error.code === 'SMQ_STORE_FAILED') this.#group.fault = error
+      else this.#retryLater()
+      return
     }
+    if (this.fault?.code === 'SMQ_STORE_FULL') this.#group.resume()
   }
 }
 

@@ -1,24 +1,17 @@
 import type { Publication } from '../publication.ts'
-import type { SessionStore, StoredSession, StoredWill } from '../stored.ts'
+import type { SessionStore, StoredState } from '../stored.ts'
 
 /**
  * Where sessions, their subscriptions and queues, wills and retained messages rest; how writes become
  * durable is in {@link SessionStore}. A page of a line shows every write, what is read at the start
  * shows what is durable.
  */
-export interface Store extends SessionStore {
+export interface Store extends SessionStore, StoredState {
   readonly name: 'memory' | 'lmdb' | 'redis'
   /** Opens it, and makes it this process's alone. Rejects with a `SMQ_STORE_…` error. */
   open(): Promise<void>
   /** Makes durable what was written, then closes. */
   close(): Promise<void>
-
-  // --- reading, at the start ----------------------------------------------------------------
-
-  /** All sessions, some at a time, so that whoever reads them can let others go first. */
-  sessions(): AsyncIterable<readonly StoredSession[]>
-  wills(): AsyncIterable<readonly StoredWill[]>
-  retained(): AsyncIterable<readonly Publication[]>
 
   // --- retained messages --------------------------------------------------------------------
 
