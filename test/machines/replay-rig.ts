@@ -22,6 +22,7 @@ import {
   type Next,
 } from '../../src/index.ts'
 import { memoryPair } from '../../src/net/memory.ts'
+import { quicken } from '../../src/session/quick-steps.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { SimulatedClock } from '../support/simulated-clock.ts'
 import { settle } from '../support/test-broker.ts'
@@ -68,7 +69,8 @@ function tappedMachine(tapped: Map<string, Tapped>, options: TapOptions): Sessio
   })
   const provide = machine.provide.bind(machine)
   machine.provide = (implementations) => {
-    const provided = provide(implementations)
+    // As the broker does, which leaves a machine alone that is tapped.
+    const provided = quicken(provide(implementations))
     const { getInitialSnapshot, transition } = provided
     provided.getInitialSnapshot = (scope, input) => {
       const actor = scope.self as ActorRef<Snapshot<unknown>, SessionEvent> as unknown as SessionActor
