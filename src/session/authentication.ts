@@ -7,6 +7,7 @@ import type { AuthPacket, ConnectPacket, WillPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { admitAtOnce } from './admission.ts'
 import { hookFailed, withTimeout } from './decide.ts'
+import { currentPolicy } from './entrances.ts'
 import { fixedPropertiesOf } from './fixed-properties.ts'
 import { makeGrant, proposedProperties } from './grants.ts'
 import { applyModifiers } from './modifiers.ts'
@@ -71,6 +72,8 @@ export interface AdmittedAtOnce {
 export function beginConnect(session: Session, packet: ConnectPacket): void {
   const version = packet.protocolVersion
   session.isMqtt5 = version === 5
+  // The connection may have waited while the options were taken anew.
+  session.policy = currentPolicy(session.policy)
   session.connection?.limitOutbound(packet.maximumPacketSizeBytes ?? Infinity, packet.requestProblemInformation)
   if (session.overload !== undefined) return session.refusePacket(session.overload, 'the broker is busy')
   const { maxClientIdBytes } = session.policy.limits
@@ -169,7 +172,8 @@ function decide(session: Session, exchange: Exchange, connect: ConnectRequest): 
     },
   }
   try {
-    const decision = authenticate(request, policy, core.clock)
+    // Those of now, also for who is online since before a reload: what was taken out renews no grant.
+    const decision = authenticate(request, currentPolicy(policy), core.clock)
     if (!isPromise(decision)) return decision
     return withTimeout(core.clock, decisionTimeoutMs, 'authenticate', decision).catch((error: unknown) =>
       failedDecision(session, error),

@@ -13,6 +13,14 @@ export interface Entrance {
   policy: SessionPolicy
 }
 
+/** Which way in a policy was made for: a session keeps the one that held when its connection came. */
+const entrances = new WeakMap<SessionPolicy, Entrance>()
+
+/** What holds now on the way that the policy was made for; another one after a reload. */
+export function currentPolicy(policy: SessionPolicy): SessionPolicy {
+  return entrances.get(policy.base ?? policy)?.policy ?? policy
+}
+
 /** The ways into a broker, and the options that decide about them: those a reload can change. */
 export class Entrances {
   options: BrokerOptions
@@ -36,6 +44,7 @@ export class Entrances {
   open(own: CommonListenerOptions, exposed: boolean): Entrance {
     const entrance = { own, exposed, policy: sessionPolicy(this.options, own, this.limits) }
     assertProtected(entrance, entrance.policy, this.options)
+    entrances.set(entrance.policy, entrance)
     this.#all.add(entrance)
     return entrance
   }
@@ -65,6 +74,7 @@ export class Entrances {
     const before = this.#authenticators()
     entrance.own = own
     entrance.policy = policy
+    entrances.set(policy, entrance)
     await this.#retire(before)
   }
 
@@ -80,7 +90,10 @@ export class Entrances {
     const before = this.#authenticators()
     this.options = options
     this.limits = limits
-    for (const { entrance, policy } of renewed) entrance.policy = policy
+    for (const { entrance, policy } of renewed) {
+      entrance.policy = policy
+      entrances.set(policy, entrance)
+    }
     await this.#retire(before)
   }
 
