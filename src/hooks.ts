@@ -40,7 +40,10 @@ export interface Grant {
 /** Accepts the client. What is left out keeps its default. */
 export interface Allow {
   readonly type: 'allow'
-  /** Default: the user name, if one was sent. */
+  /**
+   * Default: the user name, if one was sent; none with an authentication method, whose result is what names the client
+   * (semantics 7.9). There it has to be the user name, if one was sent (`BrokerOptions.enhancedUsername`).
+   */
   readonly principal?: string
   /** Default: none. */
   readonly roles?: readonly string[]
@@ -168,6 +171,8 @@ export interface Authenticator {
   readonly methods?: readonly string[]
   /** Whether it is asked about CONNECTs without a method. Default: where it has no `methods`. */
   readonly withoutMethod?: boolean
+  /** It judges a User Name beside an authentication method itself; `BrokerOptions.enhancedUsername` does not apply. Default false. */
+  readonly comparesUsername?: boolean
   authenticate(request: AuthenticationRequest): Verdict | Promise<Verdict>
   /** Called when no listener uses it any more: files and timers end. */
   close?(): void | Promise<void>

@@ -232,6 +232,12 @@ export interface BrokerOptions {
   readonly willPolicy?: WillPolicy
   /** Default `disconnect`. */
   readonly grantExpiry?: GrantExpiryPolicy
+  /**
+   * A User Name in a CONNECT with an authentication method. `same` (the default): it has to be the principal of the
+   * verdict, else 0x87 (semantics 7.9). `any`: of no account. An authenticator that compares it itself
+   * ({@link Authenticator.comparesUsername}) goes by options of its own.
+   */
+  readonly enhancedUsername?: 'same' | 'any'
   /** Default `disconnect` (MQTT-4.12.1-2). `keep` leaves the client online under the grant it has. */
   readonly failedReauthentication?: 'disconnect' | 'keep'
   /** User-defined properties when a client authenticates again without the authenticator giving any. Default `keep`. */
@@ -279,6 +285,7 @@ export type ReloadableOption =
   | 'takeover'
   | 'willPolicy'
   | 'grantExpiry'
+  | 'enhancedUsername'
   | 'failedReauthentication'
   | 'reauthenticationProperties'
   | 'proposedPropertyPrefix'

@@ -21,7 +21,9 @@ const hmac: Authenticator = {
     const key = keys.get(username ?? '')
     const due = answerTo(exchange.get('nonce') as Buffer, key ?? randomBytes(16).toString('hex'))
     const matches = authenticationData?.length === due.length && timingSafeEqual(authenticationData, due)
-    return key !== undefined && matches ? allow() : deny(ReasonCode.NotAuthorized, 'wrong answer')
+    // The exchange has proved who it is, so its result names the client.
+    if (username !== undefined && key !== undefined && matches) return allow({ principal: username })
+    return deny(ReasonCode.NotAuthorized, 'wrong answer')
   },
 }
 

@@ -16,6 +16,7 @@ export interface AuthenticationPolicy {
   readonly authenticators: readonly Authenticator[]
   readonly allowAnonymous: boolean
   readonly anonymousRoles: readonly string[]
+  readonly enhancedUsername: 'same' | 'any'
   readonly limits: Pick<Limits, 'maxSessionProperties' | 'maxSessionPropertyBytes'>
 }
 
@@ -74,20 +75,34 @@ function undecided(method: string | undefined, asked: boolean, policy: Authentic
 /** Semantics 7.12: an unknown modifier or a value of another type lets nobody in, and is told to the operator. */
 function decision(
   verdict: Exclude<Verdict, { type: 'next' }>,
-  { name }: Authenticator,
+  authenticator: Authenticator,
   request: AuthenticationRequest,
-  { limits }: AuthenticationPolicy,
+  { limits, enhancedUsername }: AuthenticationPolicy,
   clock: Pick<Clock, 'nowMs'>,
 ): Decision {
+  const { name } = authenticator
   const fault = verdictFault(verdict, { nowMs: clock.nowMs(), limits })
   if (fault !== undefined) throw new TypeError(`authenticator ${name}: ${fault}`)
+  const isEnhanced = request.authenticationMethod !== undefined
   // It would be the principal, which has a bound whoever gives it.
-  if (verdict.type === 'allow' && verdict.principal === undefined && isTooLong(request.username))
+  if (verdict.type === 'allow' && !isEnhanced && verdict.principal === undefined && isTooLong(request.username))
     return { verdict: deny(ReasonCode.BadUserNameOrPassword, 'the user name is too long'), authenticator: name }
+  if (isEnhanced && enhancedUsername === 'same' && !authenticator.comparesUsername && namesAnother(request, verdict))
+    return { verdict: deny(ReasonCode.NotAuthorized, 'the user name is not the principal'), authenticator: name }
   // MQTT-4.12.0-6: without a method there is no AUTH packet to ask with.
-  if (verdict.type === 'challenge' && request.authenticationMethod === undefined)
+  if (verdict.type === 'challenge' && !isEnhanced)
     throw new TypeError(`authenticator ${name}: a challenge needs an authentication method`)
   return { verdict, authenticator: name }
+}
+
+/** Semantics 7.9: what the exchange has proved names the client, and not what CONNECT said beside it. */
+function namesAnother({ username }: AuthenticationRequest, verdict: Exclude<Verdict, { type: 'next' }>): boolean {
+  return (
+    verdict.type === 'allow' &&
+    verdict.principal !== undefined &&
+    username !== undefined &&
+    username !== verdict.principal
+  )
 }
 
 function isTooLong(username: string | undefined): boolean {

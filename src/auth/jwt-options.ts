@@ -90,8 +90,6 @@ export interface JwtOptions {
    * with the authentication method (semantics 7.9).
    */
   readonly usernameClaim?: ClaimPath | false
-  /** Let another principal's token take over in a re-authentication. Default false. */
-  readonly principalMayChange?: boolean
   /** A text. Default `sub`. */
   readonly principalClaim?: ClaimPath
   /** A list of texts, or one text with spaces in between; may be missing. Default `roles`. */

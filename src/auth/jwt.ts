@@ -30,6 +30,7 @@ class JwtAuthenticator implements Authenticator {
   readonly name: string
   readonly methods: readonly string[]
   readonly withoutMethod: boolean
+  readonly comparesUsername = true
   readonly #options: JwtOptions
   readonly #sources: readonly KeySource[]
   readonly #algorithms: ReadonlySet<string>
@@ -88,8 +89,7 @@ class JwtAuthenticator implements Authenticator {
       const query = this.#query(token)
       const allowed = this.#claims.read(await this.#verify(token, query, request), this.#nowMs())
       const { reauthentication, grant } = request
-      if (reauthentication && this.#options.principalMayChange !== true && allowed.principal !== grant?.principal)
-        throw new TokenRefusal('principal')
+      if (reauthentication && allowed.principal !== grant?.principal) throw new TokenRefusal('principal')
       return allowed
     } catch (error) {
       const refusal = refusalOf(error)

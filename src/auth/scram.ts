@@ -65,6 +65,8 @@ export function scram(options: ScramOptions): Authenticator {
 class ScramAuthenticator implements Authenticator {
   readonly name: string
   readonly methods: readonly string[]
+  /** After SASLprep, which may make one name of two. */
+  readonly comparesUsername = true
   readonly #options: ScramOptions
   readonly #mechanisms: readonly ScramMechanism[]
   readonly #file: ScramFile | undefined

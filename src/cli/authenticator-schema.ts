@@ -95,7 +95,6 @@ const jwt = {
   password: flag,
   method: z.union([filled, z.literal(false)], { error: 'expected text or false' }).exactOptional(),
   usernameClaim: claimOrNone.exactOptional(),
-  principalMayChange: flag,
   principalClaim: claim.exactOptional(),
   rolesClaim: claimOrNone.exactOptional(),
   roleMapping: z

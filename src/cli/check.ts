@@ -8,6 +8,7 @@ const brokerDefaults = {
   takeover: 'same-principal',
   willPolicy: 'grant',
   grantExpiry: 'disconnect',
+  enhancedUsername: 'same',
   failedReauthentication: 'disconnect',
   reauthenticationProperties: 'keep',
   proposedPropertyPrefix: 'session.',

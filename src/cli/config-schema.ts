@@ -114,6 +114,7 @@ const brokerOptions = {
   roles: z.record(filled, role).exactOptional(),
   partialSubscriptions: z.enum(['filter', 'refuse']).exactOptional(),
   grantExpiry: z.enum(['disconnect', 'stay-without-rights']).exactOptional(),
+  enhancedUsername: z.enum(['same', 'any']).exactOptional(),
   failedReauthentication: z.enum(['disconnect', 'keep']).exactOptional(),
   reauthenticationProperties: z.enum(['keep', 'replace']).exactOptional(),
   proposedPropertyPrefix: filled.exactOptional(),

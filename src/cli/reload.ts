@@ -26,6 +26,7 @@ const reloadable = {
   takeover: true,
   willPolicy: true,
   grantExpiry: true,
+  enhancedUsername: true,
   failedReauthentication: true,
   reauthenticationProperties: true,
   proposedPropertyPrefix: true,

@@ -40,6 +40,7 @@ export interface SessionPolicy {
   readonly takeover: TakeoverPolicy
   readonly willPolicy: WillPolicy
   readonly grantExpiry: GrantExpiryPolicy
+  readonly enhancedUsername: 'same' | 'any'
   readonly failedReauthentication: 'disconnect' | 'keep'
   readonly reauthenticationProperties: 'keep' | 'replace'
   readonly proposedPropertyPrefix: string

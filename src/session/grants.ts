@@ -6,7 +6,7 @@ import type { Session } from './session.ts'
 /** What a client says of its session in the user properties of CONNECT; nothing of it counts unless an authenticator repeats it. */
 export function proposedProperties(userProperties: UserProperties, prefix: string): SessionProperties {
   if (userProperties.length === 0) return NONE
-  const proposed: Record<string, string> = Object.create(null)
+  const proposed = Object.create(null) as Record<string, string>
   for (const [name, value] of userProperties) {
     if (name.startsWith(prefix) && name.length > prefix.length) proposed[name.slice(prefix.length)] = value
   }
@@ -16,8 +16,8 @@ export function proposedProperties(userProperties: UserProperties, prefix: strin
 /** The grant of a verdict: frozen, without secrets (semantics 7.1). */
 export function makeGrant(session: Session, verdict: Allow, authenticator: string, method: string | undefined): Grant {
   const { request, core } = session
-  // A name that nobody has verified is no principal.
-  const named = authenticator === 'anonymous' ? undefined : request?.username
+  // A name that nobody has verified is no principal; of an enhanced authentication the result names it (semantics 7.9).
+  const named = authenticator === 'anonymous' || method !== undefined ? undefined : request?.username
   const given = verdict.properties
   const [properties, propertySources] = given ? withSources(given, session) : NO_PROPERTIES
   return Object.freeze({
@@ -37,8 +37,8 @@ type Sources = Readonly<Record<string, PropertySource>>
 
 function withSources(given: Readonly<Record<string, string>>, session: Session): readonly [SessionProperties, Sources] {
   const proposed = proposedProperties(session.request?.userProperties ?? [], session.policy.proposedPropertyPrefix)
-  const properties: Record<string, string> = Object.create(null)
-  const sources: Record<string, PropertySource> = Object.create(null)
+  const properties = Object.create(null) as Record<string, string>
+  const sources = Object.create(null) as Record<string, PropertySource>
   for (const [name, value] of Object.entries(given)) {
     properties[name] = value
     sources[name] = proposed[name] === value ? 'client' : 'authenticator'

@@ -15,6 +15,11 @@ export interface PendingVerdict {
 
 const method = 'TICKET'
 
+/** Tickets are taken for those of the user who shows them. */
+function asUser({ username }: AuthenticationRequest, verdict: Verdict): Verdict {
+  return verdict.type === 'allow' && username !== undefined ? { principal: username, ...verdict } : verdict
+}
+
 /**
  * A broker whose clients bring what they are to be: password or authentication data is the grant as JSON, or one of the
  * words `challenge`, `deny`, `wait`. Everything that its sessions emit is in `log`.
@@ -35,7 +40,9 @@ export function startAuthority(options: BrokerOptions = {}) {
       {
         name: 'tickets',
         methods: [method],
-        authenticate: (request) => judge(request, request.authenticationData?.toString() ?? ''),
+        comparesUsername: true,
+        authenticate: async (request) =>
+          asUser(request, await judge(request, request.authenticationData?.toString() ?? '')),
       },
     ],
     ...options,
