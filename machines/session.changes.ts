@@ -2,7 +2,7 @@ import type { Changes } from './session.types.ts'
 
 /** What is different in `after`, by name, with the values before. Null prototype: the names are anybody's text. */
 export function changesBetween<T>(before: Readonly<Record<string, T>>, after: Readonly<Record<string, T>>): Changes<T> {
-  const changes: Record<string, { value: T | undefined; previous: T | undefined }> = Object.create(null)
+  const changes = Object.create(null) as Record<string, { value: T | undefined; previous: T | undefined }>
   for (const name of Object.keys(before)) {
     if (!Object.hasOwn(after, name)) changes[name] = { value: undefined, previous: before[name] }
   }

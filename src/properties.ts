@@ -38,7 +38,6 @@ export type FixedPropertyName = (typeof fixedPropertyNames)[number]
 
 /** The fixed ones that an authenticator may set; the others are facts. */
 export const assignablePropertyNames = ['$Country', '$Language', '$Latitude', '$Longitude'] as const
-export type AssignablePropertyName = (typeof assignablePropertyNames)[number]
 
 /** Fixed properties as hooks and authenticators read them; null prototype. */
 export type FixedProperties = Readonly<Partial<Record<FixedPropertyName, string>>>
