@@ -55,7 +55,7 @@ export interface StoredSession {
   readonly subscriptions: readonly StoredSubscription[]
   /** Packet identifiers of QoS 2 messages received and not released. */
   readonly received: readonly number[]
-  /** In the order in which they were first sent. */
+  /** In the order in which they were first sent; with a message in the line, or released. */
   readonly inflight: readonly StoredInflight[]
   readonly queued: QueueSize
   /** The sequence of the next message for it. */

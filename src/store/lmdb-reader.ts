@@ -240,7 +240,7 @@ async function* pages(
   session?: SessionKey,
 ): AsyncGenerator<readonly Entry[], void> {
   const { start: first, end } = session === undefined ? {} : range(session)
-  for (let start = first; ; ) {
+  for (let start = first; ;) {
     const page: Entry[] = []
     try {
       const options = { limit: PAGE_ENTRIES, ...(start && { start }), ...(end && { end }) }

@@ -36,7 +36,9 @@ export class MemoryStore implements Store {
           record: kept.record,
           subscriptions: [...kept.subscriptions].map(([filter, record]) => ({ filter, record })),
           received: [...kept.received],
-          inflight: [...kept.inflight.values()].sort((a, b) => a.sequence - b.sequence),
+          inflight: [...kept.inflight.values()]
+            .filter(({ released, sequence }) => released || kept.queue.has(sequence))
+            .sort((a, b) => a.sequence - b.sequence),
           queued: { messages: kept.queue.size, bytes },
           nextSequence: kept.nextSequence,
         },

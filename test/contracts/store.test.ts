@@ -5,8 +5,9 @@ import { Publication } from '../../src/publication.ts'
 import { LmdbStore } from '../../src/store/lmdb.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
 import type { Store } from '../../src/store/store.ts'
-import type { QueuedMessage, SessionKey, StoredSession } from '../../src/stored.ts'
+import type { StoredSession } from '../../src/stored.ts'
 import { tempFolder } from '../support/temp-files.ts'
+import { all, changes, contentsOf, lineOf, message, Model, publicationOf } from './store-cases.ts'
 
 interface Implementation {
   readonly name: string
@@ -54,40 +55,8 @@ const implementations: readonly Implementation[] = [
   },
 ]
 
-function message(sequence: number, text: string, changes: Partial<QueuedMessage> = {}): QueuedMessage {
-  const payload = Buffer.from(text)
-  const publication = new Publication(`t/${text}`, 1, false, false, 0, payload, 0, payload.length)
-  return {
-    sequence,
-    publication,
-    qos: 1,
-    retain: false,
-    subscriptionIdentifiers: undefined,
-    shared: undefined,
-    ...changes,
-  }
-}
-
-async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
-  const found: T[] = []
-  for await (const page of pages) found.push(...page)
-  return found
-}
-
 async function sessionsOf(store: Store): Promise<StoredSession[]> {
   return (await all(store.sessions())).sort((a, b) => a.key - b.key)
-}
-
-/** The payloads that wait in a line, page by page. */
-async function lineOf(store: Store, key: SessionKey, pageSize = 3): Promise<string[]> {
-  const texts: string[] = []
-  for (let from = 1; ;) {
-    const page = await store.page(key, from, pageSize, 1_000_000)
-    if (page.length === 0) return texts
-    expect(page.length).toBeLessThanOrEqual(pageSize)
-    for (const queued of page) texts.push(queued.publication.payload.toString())
-    from = page.at(-1)!.sequence + 1
-  }
 }
 
 describe.each(implementations)('a store: $name', ({ make, reopen }) => {
@@ -235,12 +204,10 @@ describe.each(implementations)('a store: $name', ({ make, reopen }) => {
     store.putInflight(other, { packetId: 1, sequence: 9, qos: 2, released: true })
     await store.durable()
     for (let at = 1; at <= 5; at++) store.settle(key, at)
-    await nowAndLater(store, async (current) => {
-      const expected = current === store && !reopen ? [6, 1] : [6, 10]
-      if (current !== store || !reopen) {
-        expect((await sessionsOf(current)).map(({ nextSequence }) => nextSequence)).toEqual(expected)
-      }
-    })
+    await store.durable()
+    if (!reopen) return
+    const later = await reopen(store)
+    expect((await sessionsOf(later)).map(({ nextSequence }) => nextSequence)).toEqual([6, 10])
   })
 
   test('settles what is being made durable just now', async () => {
@@ -325,9 +292,8 @@ describe.each(implementations)('a store: $name', ({ make, reopen }) => {
   test('keeps one retained message a topic', async () => {
     const store = await make()
     for (const text of ['one', 'two']) {
-      const payload = Buffer.from(text)
-      store.putRetained(new Publication('r/1', 1, true, false, 0, payload, 0, payload.length))
-      store.putRetained(new Publication(`r/${text}`, 1, true, false, 0, payload, 0, payload.length))
+      store.putRetained(publicationOf('r/1', text))
+      store.putRetained(publicationOf(`r/${text}`, text))
     }
     await store.durable()
     store.deleteRetained('r/one')
@@ -344,66 +310,28 @@ describe.each(implementations)('a store: $name', ({ make, reopen }) => {
 
   test('agrees with lists in memory whatever is done to it', { timeout: 60_000 }, async () => {
     const step = fc.oneof(
-      {
-        weight: 5,
-        arbitrary: fc.record({
-          type: fc.constant('append' as const),
-          sessions: fc.subarray([0, 1, 2], { minLength: 1 }),
-        }),
-      },
-      { weight: 4, arbitrary: fc.record({ type: fc.constant('settle' as const), session: fc.nat(2), at: fc.nat(20) }) },
+      { weight: 12, arbitrary: changes },
       { weight: 1, arbitrary: fc.record({ type: fc.constant('durable' as const) }) },
       { weight: 1, arbitrary: fc.record({ type: fc.constant('turn' as const) }) },
-      { weight: 1, arbitrary: fc.record({ type: fc.constant('delete' as const), session: fc.nat(2) }) },
       { weight: 1, arbitrary: fc.record({ type: fc.constant('reopen' as const) }) },
     )
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
         let store = await make()
-        const fresh = () => {
-          const key = store.nextSessionKey()
-          store.putSession(key, `c${key}`, Buffer.alloc(0))
-          return { key, next: 1, line: [] as { sequence: number; text: string }[] }
-        }
-        const model = [fresh(), fresh(), fresh()]
-        let count = 0
+        const model = new Model(store)
         for (const one of steps) {
-          switch (one.type) {
-            case 'append': {
-              const { publication } = message(0, `m${++count}`)
-              for (const at of one.sessions) {
-                const session = model[at]!
-                store.append(session.key, message(session.next, '', { publication }))
-                session.line.push({ sequence: session.next++, text: `m${count}` })
-              }
-              break
-            }
-            case 'settle': {
-              const session = model[one.session]!
-              const [gone] = session.line.splice(one.at % Math.max(1, session.line.length), 1)
-              if (gone) store.settle(session.key, gone.sequence)
-              break
-            }
-            case 'durable':
-              await store.durable()
-              break
-            case 'turn':
-              await new Promise((resolve) => setImmediate(resolve))
-              break
-            case 'delete':
-              store.deleteSession(model[one.session]!.key)
-              model[one.session] = fresh()
-              break
-            case 'reopen':
-              if (!reopen) break
-              store = await reopen(store)
-              await all(store.sessions())
+          if (one.type === 'durable') await store.durable()
+          else if (one.type === 'turn') await new Promise((resolve) => setImmediate(resolve))
+          else if (one.type !== 'reopen') model.apply(store, one)
+          else if (reopen) {
+            store = await reopen(store)
+            expect(await contentsOf(store)).toEqual(model.contents())
           }
-          for (const session of model) {
-            expect(await lineOf(store, session.key)).toEqual(session.line.map(({ text }) => text))
-          }
+          for (const { key, line } of model.sessions) expect(await lineOf(store, key)).toEqual([...line.values()])
         }
-        await store.close()
+        await store.durable()
+        expect(await contentsOf(reopen ? await reopen(store) : store)).toEqual(model.contents())
+        await opened.at(-1)!.close()
       }),
       { numRuns: reopen ? 40 : 100 },
     )

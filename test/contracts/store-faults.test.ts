@@ -1,0 +1,236 @@
+import { copyFileSync, mkdirSync, openSync, readSync, writeSync, closeSync } from 'node:fs'
+import { join } from 'node:path'
+
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+
+import { StatemqError } from '../../src/errors.ts'
+import { openEnvironment, type Environment } from '../../src/store/lmdb-environment.ts'
+import { LmdbStore } from '../../src/store/lmdb.ts'
+import type { Store } from '../../src/store/store.ts'
+import { tempFolder } from '../support/temp-files.ts'
+import { changes, contentsOf, lineOf, message, Model, type Contents } from './store-cases.ts'
+
+const opened: Store[] = []
+afterEach(async () => {
+  for (const store of opened.splice(0)) await store.close()
+})
+
+function onDamage(table: string, error: unknown): never {
+  throw new Error(`damage in ${table}`, { cause: error })
+}
+
+/** A store whose commits go through `around`. */
+async function openThrough(
+  directory: string,
+  around: (commit: () => Promise<void>) => Promise<void>,
+): Promise<LmdbStore> {
+  const openDirectory: typeof openEnvironment = async (...args) => {
+    const environment = await openEnvironment(...args)
+    const wrapped: Environment = { ...environment, commit: (steps) => around(() => environment.commit(steps)) }
+    return wrapped
+  }
+  const store = new LmdbStore({ directory, onDamage }, openDirectory)
+  await store.open()
+  opened.push(store)
+  return store
+}
+
+async function contentsOfDirectory(directory: string): Promise<Contents> {
+  const store = new LmdbStore({ directory, onDamage })
+  await store.open()
+  try {
+    return await contentsOf(store)
+  } finally {
+    await store.close()
+  }
+}
+
+async function settled(promise: Promise<void> | undefined): Promise<string> {
+  return (promise ?? Promise.resolve()).then(
+    () => 'durable',
+    (error: unknown) => (error as StatemqError).code,
+  )
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+const pause = fc.oneof(
+  { weight: 12, arbitrary: changes },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('durable' as const) }) },
+  { weight: 2, arbitrary: fc.record({ type: fc.constant('turn' as const) }) },
+)
+
+describe('threat 2: the power is cut', () => {
+  /** The pages of a commit were written, and what makes them count was not. */
+  function copyWithOldMeta(after: string, before: string, into: string): void {
+    copyFileSync(after, into)
+    const meta = Buffer.alloc(2 * 4_096)
+    const from = openSync(before, 'r')
+    readSync(from, meta, 0, meta.length, 0)
+    closeSync(from)
+    const to = openSync(into, 'r+')
+    writeSync(to, meta, 0, meta.length, 0)
+    closeSync(to)
+  }
+
+  test('at every commit of any run: what was promised is there, and of what was not, all or nothing', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(pause, { minLength: 10, maxLength: 60 }), async (steps) => {
+        const directory = tempFolder()
+        const cuts: { readonly directory: string; readonly expected: Contents }[] = []
+        const cut = (expected: Contents): string => {
+          const copy = join(directory, `cut-${cuts.length}`)
+          mkdirSync(copy)
+          cuts.push({ directory: copy, expected })
+          return join(copy, 'data.mdb')
+        }
+        const file = join(directory, 'data.mdb')
+        let before: Contents = { sessions: [], wills: [], retained: [] }
+        const store = await openThrough(directory, async (commit) => {
+          const after = model.contents()
+          const snapshot = cut(before)
+          copyFileSync(file, snapshot)
+          await commit()
+          copyWithOldMeta(file, snapshot, cut(before))
+          copyFileSync(file, cut(after))
+          before = after
+        })
+        const model = new Model(store)
+        for (const step of steps) {
+          if (step.type === 'turn') await turn()
+          else if (step.type === 'durable') {
+            const promised = model.contents()
+            await store.durable()
+            expect(before).toEqual(promised)
+          } else model.apply(store, step)
+        }
+        await store.close()
+        for (const { directory: copy, expected } of cuts) expect(await contentsOfDirectory(copy)).toEqual(expected)
+      }),
+      { numRuns: 8 },
+    )
+  })
+})
+
+describe('commits that fail', () => {
+  beforeEach(() => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+  })
+
+  const noRoom = (): StatemqError => new StatemqError('SMQ_STORE_FULL', 'no space left on device')
+
+  test('threat 9: whatever is done without room, a line is read as it is, and all is written once there is some', async () => {
+    const step = fc.oneof(pause, fc.record({ type: fc.constant('room' as const), isThere: fc.boolean() }))
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
+        const directory = tempFolder()
+        let hasRoom = true
+        const store = await openThrough(directory, async (commit) => {
+          if (!hasRoom) throw noRoom()
+          await commit()
+        })
+        const model = new Model(store)
+        for (const one of steps) {
+          if (one.type === 'turn') await turn()
+          else if (one.type === 'durable') {
+            const before = hasRoom && store.fault === undefined
+            const outcome = await settled(store.durable())
+            if (before) expect(outcome).toBe('durable')
+          } else if (one.type === 'room') hasRoom = one.isThere
+          else model.apply(store, one)
+          for (const { key, line } of model.sessions) expect(await lineOf(store, key)).toEqual([...line.values()])
+        }
+        hasRoom = true
+        while (store.fault !== undefined) {
+          await vi.advanceTimersByTimeAsync(1_000)
+          await turn()
+        }
+        expect(await settled(store.durable())).toBe('durable')
+        await store.close()
+        expect(await contentsOfDirectory(directory)).toEqual(model.contents())
+      }),
+      { numRuns: 30 },
+    )
+  })
+
+  test('threat 9: what makes room is written while messages wait for it', async () => {
+    const directory = tempFolder()
+    let hasRoom = true
+    let commits = 0
+    const store = await openThrough(directory, async (commit) => {
+      commits++
+      await turn()
+      if (!hasRoom) throw noRoom()
+      await commit()
+    })
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    store.append(key, message(1, 'one'))
+    await store.durable()
+    hasRoom = false
+    store.append(key, message(2, 'two'))
+    const first = settled(store.durable())
+    await turn()
+    store.putReceived(key, 1)
+    // Whoever comes while the commit is under way asked for the same.
+    expect(await Promise.all([first, settled(store.durable())])).toEqual(['SMQ_STORE_FULL', 'SMQ_STORE_FULL'])
+    expect(store.fault?.code).toBe('SMQ_STORE_FULL')
+    const before = commits
+    await turn()
+    // It isn't tried again and again.
+    expect(commits).toBe(before)
+    hasRoom = true
+    store.settle(key, 1)
+    expect(await settled(store.durable())).toBe('durable')
+    expect(store.fault?.code).toBe('SMQ_STORE_FULL')
+    expect(await lineOf(store, key)).toEqual(['two'])
+    while (store.fault !== undefined) {
+      await vi.advanceTimersByTimeAsync(1_000)
+      await turn()
+    }
+    await store.durable()
+    await store.close()
+    const later = await contentsOfDirectory(directory)
+    expect(later.sessions).toMatchObject([{ line: ['two'] }])
+  })
+
+  test('threat 10: after an error of the medium nothing is promised any more, and it is not asked again', async () => {
+    const directory = tempFolder()
+    let commits = 0
+    const store = await openThrough(directory, async (commit) => {
+      if (++commits > 1) throw new Error('Input/output error')
+      await commit()
+    })
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    store.append(key, message(1, 'kept'))
+    await store.durable()
+    store.append(key, message(2, 'lost'))
+    expect(await settled(store.durable())).toBe('SMQ_STORE_FAILED')
+    store.append(key, message(3, 'lost too'))
+    expect(await settled(store.durable())).toBe('SMQ_STORE_FAILED')
+    await vi.advanceTimersByTimeAsync(10_000)
+    await turn()
+    expect(await settled(store.durable())).toBe('SMQ_STORE_FAILED')
+    expect([commits, store.fault?.code]).toEqual([2, 'SMQ_STORE_FAILED'])
+    expect(await lineOf(store, key)).toEqual(['kept'])
+    await store.close()
+    expect((await contentsOfDirectory(directory)).sessions).toMatchObject([{ line: ['kept'] }])
+  })
+
+  test('a write that can never be made spoils none of the others in its commit', async () => {
+    const directory = tempFolder()
+    const store = await openThrough(directory, (commit) => commit())
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.from('before'))
+    await store.durable()
+    store.putSession(key, 'c', Buffer.from('after'))
+    store.putInflight(key, { packetId: 65_536, sequence: 1, qos: 2, released: true })
+    expect(await settled(store.durable())).toBe('SMQ_STORE_FAILED')
+    await store.close()
+    expect((await contentsOfDirectory(directory)).sessions).toMatchObject([{ record: 'before', inflight: [] }])
+  })
+})
