@@ -354,7 +354,14 @@ export const sessionMachine = sessionSetup.createMachine({
           ended('server-disconnect', Code.MaximumConnectTime),
         ),
         'session.expire': endedOnline('administrative', Code.AdministrativeAction, 'session ended by the operator'),
-        'broker.drain': endedOnline('shutdown', Code.ServerShuttingDown, 'shutting down'),
+        'broker.drain': [
+          {
+            guard: 'outlivesProcess',
+            target: 'offline',
+            actions: [disconnected(Code.ServerShuttingDown, 'shutting down'), 'releaseWill'],
+          },
+          endedOnline('shutdown', Code.ServerShuttingDown, 'shutting down'),
+        ],
         // `will.settled` is ignored here: it speaks of the will of an earlier connection.
       },
     },
@@ -370,7 +377,8 @@ export const sessionMachine = sessionSetup.createMachine({
         'session.revoke': revokedOffline,
         ...changedOffline,
         'session.expire': { target: 'expired', actions: ended('administrative') },
-        'broker.drain': { target: 'expired', actions: ended('shutdown') },
+        // The store has it: the next process goes on with it.
+        'broker.drain': [{ guard: 'outlivesProcess' }, { target: 'expired', actions: ended('shutdown') }],
         'will.settled': { actions: 'forgetWill' },
       },
     },

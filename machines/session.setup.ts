@@ -293,7 +293,7 @@ export const sessionSetup = setup({
     /** The registry changed while `admit` was deciding: it must decide again. */
     incumbentChanged: provided('incumbentChanged') as (
       _: unknown,
-      params: { incumbent: string | undefined; previousState: 'online' | 'offline' | undefined },
+      params: { incumbent: string | undefined; takeover: Takeover | undefined },
     ) => boolean,
     /** No session lives under the client identifier. */
     isUnclaimed: (_, params: { takeover: Takeover | undefined }) => params.takeover === undefined,
@@ -323,6 +323,8 @@ export const sessionSetup = setup({
     changesSessionAttributes: ({ context, event }) =>
       event.type === 'attributes.change' && event.scope === 'session' && isChange(attributeChanges(context, event)),
     outlivesConnection: ({ context }) => context.sessionExpiryIntervalSeconds > 0,
+    /** A store keeps it, for when the broker starts again. */
+    outlivesProcess: () => false,
     /** The same, with the expiry that a DISCONNECT brings along. */
     outlivesDisconnect: ({ context, event }) => expiryAfter(event, context) > 0,
     /** MQTT 5 section 3.14.2.2.2: an expiry that was 0 in CONNECT can't be raised any more. */

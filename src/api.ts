@@ -27,12 +27,17 @@ export interface Broker {
   /** The session machine in use, with all its implementations. */
   readonly machine: SessionMachine
   readonly sessions: BrokerSessions
+  /**
+   * Resolves when the store is open and every session that it kept is back; `listen`, `client` and `publish`
+   * wait for it. Rejects with SMQ_STORE_LOCKED, SMQ_STORE_VERSION, SMQ_STORE_DAMAGED or SMQ_STORE_FAILED.
+   */
+  readonly ready: Promise<void>
   /** Everything that happens; see docs/hooks.md for how observers are run. */
   readonly events$: Observable<BrokerEvent>
   readonly limits: Limits
   /**
    * Opens a listener. Rejects with SMQ_LISTEN_UNPROTECTED, SMQ_LISTEN_FAILED, SMQ_TLS_INVALID,
-   * SMQ_OPTION_INVALID or SMQ_BROKER_CLOSED.
+   * SMQ_OPTION_INVALID, SMQ_BROKER_CLOSED, or with what `ready` does.
    */
   listen(options: ListenerOptions): Promise<BrokerListener>
   /** Serves MQTT on any byte stream. `info` states what cannot be read off the stream. */
@@ -62,7 +67,7 @@ export interface Broker {
   explain(question: ExplainRequest): Explanation
   /**
    * Drains and stops: no new connections, DISCONNECT 0x8B to MQTT 5 clients, wills by the rules.
-   * What has not ended after `drainTimeoutMs` (default 5000) is cut. May be called twice.
+   * Persistent sessions stay in the store, where there is one. What has not ended after `drainTimeoutMs` (default 5000) is cut. May be called twice.
    */
   close(options?: { readonly drainTimeoutMs?: number }): Promise<void>
 }

@@ -11,7 +11,7 @@ import { FlushQueue } from './codec/writer.ts'
 import { StatemqError } from './errors.ts'
 import type { BrokerEvent } from './events.ts'
 import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
-import { Publication } from './publication.ts'
+import { Keeping, Publication } from './publication.ts'
 import { channelBindingOf } from './net/channel-binding.ts'
 import { connectionsByFileLimit } from './net/file-limit.ts'
 import { openListener, type ListenContext, type Listener } from './net/listen.ts'
@@ -49,10 +49,13 @@ import { RateLimit } from './session/rate-limit.ts'
 import { changeRoles } from './session/reauthorise.ts'
 import { Refusals } from './session/refusals.ts'
 import { Registry } from './session/registry.ts'
+import { restoreAll } from './session/restore.ts'
 import { Session } from './session/session.ts'
 import { BrokerSessions } from './session/sessions.ts'
 import { systemClock } from './session/system-clock.ts'
 import { Wills } from './session/wills.ts'
+import { makeStore } from './store/make-store.ts'
+import type { Store } from './store/store.ts'
 
 /** Makes a broker. Nothing is listened on yet. Throws SMQ_OPTION_INVALID, SMQ_ROLES_INVALID and SMQ_MACHINE_INVALID. */
 export function createBroker(options: BrokerOptions = {}): Broker {
@@ -73,6 +76,11 @@ class Engine implements Broker {
   readonly #entrances: Entrances
   readonly #streams = new Set<Duplex>()
   readonly #connects: RateLimit
+  readonly #store: Store | undefined
+  readonly ready: Promise<void>
+  #isReady = false
+  /** Session identifiers of this process begin with it: those of earlier ones live on. */
+  #idPrefix = 's'
   #sessionCount = 0
   state: Broker['state'] = 'starting'
 
@@ -83,6 +91,7 @@ class Engine implements Broker {
     this.#events = new EventBus(this.#clock, this.#logger)
     this.events$ = this.#events.events$
     this.#connects = new RateLimit(this.#clock, this.limits.maxConnectsPerSecond, this.limits.maxConnectsPerSecond)
+    this.#store = makeStore(options.store, this.#logger)
     this.#core = this.#makeCore(options)
     this.#wills = new Wills(this.#core)
     this.#core.machine = implement(options.machine ?? sessionMachine, this.#core, this.#wills)
@@ -104,6 +113,19 @@ class Engine implements Broker {
       },
     })
     this.#actor.start()
+    this.#isReady = this.#store === undefined
+    this.ready = this.#store === undefined ? Promise.resolve() : this.#restore(this.#store)
+    // Whoever needs it is told: `listen` and the others wait for it.
+    this.ready.catch(() => {})
+  }
+
+  async #restore(store: Store): Promise<void> {
+    await store.open()
+    this.#idPrefix = `s${store.nextSessionKey()}.`
+    await restoreAll({ core: this.#core, store, wills: this.#wills, policy: this.#entrances.inside.policy })
+    this.#isReady = true
+    const { sessions, router } = { sessions: this.sessions.size, router: this.#core.router }
+    this.#logger.info({ store: store.name, sessions, retained: router.retained.count }, 'the store is open')
   }
 
   get machine(): SessionMachine {
@@ -127,6 +149,7 @@ class Engine implements Broker {
         strategy: options.sharedSubscriptionStrategy ?? 'round-robin',
         clock: this.#clock,
         events: this.#events,
+        store: this.#store,
         deliver: deliverSafely(this.#events),
       }),
       events: this.#events,
@@ -138,6 +161,7 @@ class Engine implements Broker {
       }),
       limits,
       wills: new RateLimit(this.#clock, limits.maxWillsPerSecond, limits.maxWillsPerSecond),
+      store: this.#store,
       refusals: new Refusals(limits.maxRememberedRefusals),
       policyVersion: 1,
       roles: rolesInForce(options, 1),
@@ -148,6 +172,7 @@ class Engine implements Broker {
 
   async listen(options: ListenerOptions): Promise<BrokerListener> {
     this.#assertOpen()
+    if (!this.#isReady) await this.ready
     const entrance = this.#entrances.open(options, isExposed(options))
     const context: ListenContext = {
       limits: entrance.policy.limits,
@@ -214,7 +239,10 @@ class Engine implements Broker {
   attach(stream: Duplex, info: Partial<ConnectionInfo> = {}): void {
     this.#assertOpen()
     this.#actor.send({ type: 'broker.ready' })
-    this.#serve(stream, describeStream(stream, info), this.#entrances.inside, () => undefined)
+    const serve = (): void => this.#serve(stream, describeStream(stream, info), this.#entrances.inside, () => undefined)
+    if (this.#isReady) return serve()
+    stream.on('error', () => {})
+    this.ready.then(serve, () => stream.destroy())
   }
 
   get #isClosing(): boolean {
@@ -262,7 +290,7 @@ class Engine implements Broker {
   }
 
   #open(connection: Connection, policy: SessionPolicy, listenerIsFull: boolean): Session {
-    const session = new Session(`s${++this.#sessionCount}`, connection, policy, this.#core)
+    const session = new Session(`${this.#idPrefix}${++this.#sessionCount}`, connection, policy, this.#core)
     // Told in CONNACK, once there is a CONNECT to answer (threat 53).
     if (listenerIsFull || this.#connections > this.limits.maxConnections) session.overload = ReasonCode.ServerBusy
     else if (!this.#connects.take()) session.overload = ReasonCode.ConnectionRateExceeded
@@ -285,17 +313,22 @@ class Engine implements Broker {
 
   async publish(message: MessageInput): Promise<number> {
     this.#assertOpen()
+    if (!this.#isReady) await this.ready
     const { topic, qos = 0, retain = false, properties } = message
     const payload = checkedPayload(message, this.limits)
     const publication = new Publication(topic, qos, retain, false, 0, payload, 0, payload.length)
     publication.properties = properties
     publication.startExpiry(this.#clock)
     await this.#core.router.publish(publication)
+    if (publication.keeping === Keeping.Refused) throw this.#store?.fault ?? new StatemqError('SMQ_STORE_FAILED')
+    // As every publisher the embedder hears of it when it is safe.
+    if (publication.keeping === Keeping.Written && qos > 0) await this.#store?.durable()
     return publication.reached
   }
 
   async client(options: ClientOptions = {}): Promise<LocalClient> {
     this.#assertOpen()
+    if (!this.#isReady) await this.ready
     this.#actor.send({ type: 'broker.ready' })
     const none = {
       remoteAddress: undefined,
@@ -328,6 +361,7 @@ class Engine implements Broker {
       session.send({ type: 'broker.drain' })
       if (++count % 1_000 === 0) await nextTurn()
     }
+    if (this.#store) this.#wills.hibernate()
     const ended = Promise.all([closed, this.#wills.whenSettled(), this.#streamsEnd()])
     await withTimeout(this.#clock, drainTimeoutMs, 'draining', ended).catch(() => {
       for (const stream of this.#streams) stream.destroy()
@@ -336,6 +370,9 @@ class Engine implements Broker {
     keepalive.close()
     registry.watches.close()
     await this.#entrances.closeAll()
+    // What is left is the store's: their charts go on in the next process.
+    for (const session of registry.hosts.values()) session.actor.stop()
+    await this.#store?.close()
   }
 
   #streamsEnd(): Promise<unknown> {

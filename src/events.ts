@@ -19,6 +19,8 @@ export type DropReason =
   | 'offline'
   /** A hook or a permission refused it. */
   | 'denied'
+  /** The store has no room, or failed: a persistent session can't have it. */
+  | 'store-full'
   /** The retained store is full; live subscribers still got it. */
   | 'retained-full'
   /** A slow in-process observer of `broker.messages`. */

@@ -72,6 +72,7 @@ export type {
   ReloadOptions,
   SharedSubscriptionStrategy,
   TakeoverPolicy,
+  StoreOptions,
   TcpListenerOptions,
   TlsListenerOptions,
   TlsOptions,

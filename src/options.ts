@@ -206,6 +206,18 @@ export type ListenerOptions =
   | WssListenerOptions
   | UnixListenerOptions
 
+/** Where what a broker keeps rests; see docs/durability.md. */
+export type StoreOptions =
+  /** Nothing outlives the process: sessions end with it. */
+  | { readonly type: 'memory' }
+  /** An LMDB environment in a directory of its own. */
+  | {
+      readonly type: 'lmdb'
+      readonly directory: string
+      /** Default `disk`: acknowledged means flushed. `os`: survives the end of the process, not of the machine. */
+      readonly durability?: 'disk' | 'os'
+    }
+
 /** Everything that `createBroker` takes; all of it optional. */
 export interface BrokerOptions {
   /** Default {@link defaultLimits}. */
@@ -267,6 +279,8 @@ export interface BrokerOptions {
   readonly subscriptionIdentifiersAvailable?: boolean
   /** Default true. */
   readonly sharedSubscriptionAvailable?: boolean
+  /** Where sessions, their messages, wills and retained messages rest. Default: in memory. */
+  readonly store?: StoreOptions
   /** Time and timers. Default: the system's. */
   readonly clock?: Clock
   /** Default: silent. */

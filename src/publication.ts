@@ -3,6 +3,16 @@ import { Buffer } from 'node:buffer'
 import type { Message, MessageProperties, QoS } from './messages.ts'
 import type { Clock, SharedSubscriptionStrategy } from './options.ts'
 
+/** Whether a message was written to the store for somebody. */
+export const Keeping = {
+  None: 0,
+  /** For a persistent session, or as a retained message. */
+  Written: 1,
+  /** The store takes nothing: somebody who should have had it will not. */
+  Refused: 2,
+} as const
+export type Keeping = (typeof Keeping)[keyof typeof Keeping]
+
 /**
  * One encoding of a publication, shared by every subscriber that can take the same bytes: retain 0,
  * DUP 0, no subscription identifier, no alias. Only the packet identifier differs from subscriber
@@ -57,6 +67,8 @@ export class Publication {
   reached: number
   /** Whether somebody in this process subscribed to it without being a session: set by the router. */
   observed: boolean
+  /** What the store was asked to do with it, by whoever keeps it: its acknowledgement waits for that. */
+  keeping: Keeping
 
   constructor(
     topic: string,
@@ -86,6 +98,7 @@ export class Publication {
     this.isDetached = false
     this.reached = 0
     this.observed = false
+    this.keeping = Keeping.None
   }
 
   get type(): 3 {

@@ -8,6 +8,9 @@ import { logLevels } from './log-levels.ts'
 /** The options that take code, which a file can't hold. */
 type CodeOnly = 'hooks' | 'machine' | 'clock' | 'logger' | 'server'
 
+/** Named apart from the others: its directory is the command's `--data`. */
+type NamedApart = 'store'
+
 /** Zod's own number type refuses infinity, and a person may write it as a word. */
 function limitValue(name: keyof Limits) {
   return z
@@ -133,7 +136,7 @@ const brokerOptions = {
   wildcardSubscriptionAvailable: z.boolean().exactOptional(),
   subscriptionIdentifiersAvailable: z.boolean().exactOptional(),
   sharedSubscriptionAvailable: z.boolean().exactOptional(),
-} satisfies Record<Exclude<keyof BrokerOptions, CodeOnly>, z.ZodType>
+} satisfies Record<Exclude<keyof BrokerOptions, CodeOnly | NamedApart>, z.ZodType>
 
 /** What a configuration file may say: strict, so that a misspelt key is an error and not a default. */
 export const configSchema = z.strictObject({

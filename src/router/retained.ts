@@ -27,8 +27,15 @@ export class RetainedStore {
   #sweep: RetainedCursor | undefined
   /** Whether there ever was a message that expires. */
   #expires = false
+  readonly #onGone: (topic: string) => void
 
-  constructor(limits: Pick<Limits, 'maxRetainedMessages' | 'maxRetainedBytes'>, clock: Pick<Clock, 'nowMs'>) {
+  /** `onGone` is told the topic of every message that goes without another in its place. */
+  constructor(
+    limits: Pick<Limits, 'maxRetainedMessages' | 'maxRetainedBytes'>,
+    clock: Pick<Clock, 'nowMs'>,
+    onGone: (topic: string) => void = () => {},
+  ) {
+    this.#onGone = onGone
     this.#limits = limits
     this.#clock = clock
   }
@@ -159,6 +166,7 @@ export class RetainedStore {
     this.#trie.setValue(node, false, 0)
     this.#bytes -= this.#sizes[id] as number
     this.#count -= 1
+    this.#onGone(this.#messages[id]!.topic)
     this.#messages[id] = undefined
     this.#sizes[id] = 0
     this.#freeIds.push(id)

@@ -1,7 +1,8 @@
 import type { EventSink } from '../events.ts'
 import type { Message, QoS } from '../messages.ts'
-import type { Publication } from '../publication.ts'
+import { Keeping, type Publication } from '../publication.ts'
 import type { Clock, Limits, SharedSubscriptionStrategy } from '../options.ts'
+import type { Store } from '../store/store.ts'
 import { MessageTap } from './message-tap.ts'
 import { Fanout, type Deliver, type Matched } from './fanout.ts'
 import { RetainedStore } from './retained.ts'
@@ -14,6 +15,8 @@ export interface RouterOptions {
   readonly strategy: SharedSubscriptionStrategy
   readonly clock: Clock
   readonly events: EventSink
+  /** Where retained messages rest; undefined: nowhere. */
+  readonly store: Pick<Store, 'putRetained' | 'deleteRetained' | 'fault'> | undefined
   /** Stands between the router and a subscriber; see the `onDeliver` hook. */
   readonly deliver: Deliver
 }
@@ -55,7 +58,8 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options
-    this.retained = new RetainedStore(options.limits, options.clock)
+    const { store } = options
+    this.retained = new RetainedStore(options.limits, options.clock, (topic) => store?.deleteRetained(topic))
     this.#fanout = new Fanout({
       index: this.#index,
       strategy: options.strategy,
@@ -178,9 +182,21 @@ export class Router {
   }
 
   #retain(publication: Publication): void {
-    if (this.retained.set(publication) !== 'full') return
-    const { topic, qos, publisher } = publication
-    this.#options.events.emit({ type: 'message.dropped', clientId: publisher, topic, qos, reason: 'retained-full' })
+    const { store } = this.#options
+    if (store?.fault !== undefined) {
+      publication.keeping = Keeping.Refused
+      return this.#notRetained(publication, 'store-full')
+    }
+    const outcome = this.retained.set(publication)
+    if (outcome === 'full') return this.#notRetained(publication, 'retained-full')
+    if (store === undefined || outcome === 'absent') return
+    // What was cleared has been taken out of the store on its way.
+    if (outcome === 'stored') store.putRetained(publication)
+    publication.keeping = Keeping.Written
+  }
+
+  #notRetained({ topic, qos, publisher }: Publication, reason: 'retained-full' | 'store-full'): void {
+    this.#options.events.emit({ type: 'message.dropped', clientId: publisher, topic, qos, reason })
   }
 
   #begin(matched: Matched): void {

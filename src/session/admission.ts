@@ -33,6 +33,7 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   // Nobody reads the answer of a client that has left meanwhile, and nobody else is asked about it.
   if (session.state === 'expired') return denied(ReasonCode.ServerUnavailable, 'the client has left')
   const incumbent = core.registry.sessions.get(session.clientId)
+  const owner = incumbent?.grant
   const permission = incumbent && (await askAboutTakeover(session, incumbent, grant))
   if (permission?.type === 'denied') return permission
   session.startsAfresh = permission?.cleanStart === true
@@ -41,7 +42,7 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
     incumbent: incumbent?.id,
     sessionExpiryIntervalSeconds: grantedExpiry(session),
     connect,
-    ...(incumbent ? { takeover: takeoverOf(session, incumbent, grant, permission !== undefined) } : {}),
+    ...(incumbent ? { takeover: takeoverOf(session, incumbent, owner, grant, permission !== undefined) } : {}),
   }
 }
 

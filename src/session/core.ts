@@ -2,11 +2,11 @@ import type { SessionMachine } from '../../machines/session.machine.ts'
 import type { EventSink } from '../events.ts'
 import type { Authenticator, DecisionHooks } from '../hooks.ts'
 import type { QoS } from '../messages.ts'
+import type { Limits } from '../limits.ts'
 import type {
   Clock,
   DeniedPublishPolicy,
   GrantExpiryPolicy,
-  Limits,
   Logger,
   OverflowPolicy,
   SharedSubscriptionStrategy,
@@ -22,6 +22,7 @@ import type { ClientIdPolicy } from './ownership.ts'
 import type { RateLimit } from './rate-limit.ts'
 import type { Refusals } from './refusals.ts'
 import type { Registry } from './registry.ts'
+import type { SessionStore } from '../stored.ts'
 
 /** What a listener sets for the sessions that come through it, and what an authenticator changed of it for one of them. */
 export interface SessionPolicy {
@@ -74,6 +75,8 @@ export interface SessionCore {
   readonly wills: RateLimit
   /** CONNECTs that were refused, for whoever asks why. */
   readonly refusals: Refusals
+  /** Undefined: nothing outlives the process. */
+  readonly store: SessionStore | undefined
   /** Counts the changes of the role definitions. */
   policyVersion: number
   roles: RolesInForce

@@ -43,5 +43,6 @@ export function dropSession(session: Session): void {
   // One that failed was not asked to leave its places (threats 52, 53).
   if (session.isOffline) registry.offline--
   session.isOffline = false
+  session.keeper?.end()
   if (registry.forget(session)) outbound?.end()
 }

@@ -1,3 +1,4 @@
+import type { DisconnectPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { Session } from './session.ts'
 
@@ -22,6 +23,14 @@ export function refuseConnect(session: Session, { reasonCode, reason, serverRefe
     connection.send({ type: 2, sessionPresent: false, reasonCode, ...text, ...redirect })
   }
   connection.end()
+}
+
+/** The client says goodbye; what it asks for is within the limits of its listener. */
+export function onDisconnectPacket(session: Session, packet: DisconnectPacket): void {
+  const { reasonCode, sessionExpiryIntervalSeconds: asked } = packet
+  const { maxSessionExpirySeconds } = session.policy.limits
+  const sessionExpiryIntervalSeconds = asked === undefined ? undefined : Math.min(asked, maxSessionExpirySeconds)
+  session.send({ type: 'packet.disconnect', reasonCode, sessionExpiryIntervalSeconds })
 }
 
 /** DISCONNECT with the code (MQTT 5 only), then the end of the connection. */

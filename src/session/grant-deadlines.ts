@@ -30,7 +30,9 @@ export function scheduleConnectionDeadline(session: Session): void {
   const { maxConnectionSeconds } = session.policy.limits
   if (maxConnectionSeconds === Infinity) return
   const atMs = session.nowMs() + maxConnectionSeconds * 1000
-  session.connectionDeadline = session.core.deadlines.schedule(atMs, () => session.send({ type: 'deadline.connection' }))
+  session.connectionDeadline = session.core.deadlines.schedule(atMs, () =>
+    session.send({ type: 'deadline.connection' }),
+  )
 }
 
 export function cancelConnectionDeadlines({ core, grantDeadline, connectionDeadline }: Session): void {

@@ -1,4 +1,4 @@
-import type { SessionContext } from '../../machines/session.machine.ts'
+import type { SessionContext, Takeover } from '../../machines/session.machine.ts'
 import { exceedsQuota } from './admission.ts'
 import type { SessionCore } from './core.ts'
 import { isRevokedSince } from './registry.ts'
@@ -12,22 +12,24 @@ export interface Acting {
 /** The session that `admit` knew of. */
 interface DecidedAgainst {
   readonly incumbent: string | undefined
-  readonly previousState: 'online' | 'offline' | undefined
+  readonly takeover: Takeover | undefined
 }
 
-function isOtherState(present: Session, previousState: DecidedAgainst['previousState']): boolean {
-  return previousState !== undefined && (present.state === 'online') !== (previousState === 'online')
+/** Whether the session has come or gone since, or is somebody else's. */
+function isOther({ state, grant }: Session, { previousState, previousPrincipal }: Takeover): boolean {
+  return (state === 'online') !== (previousState === 'online') || grant?.principal !== previousPrincipal
 }
 
 /** The chart's guards that look at more than its context. */
 export function sessionGuards({ registry, clock }: SessionCore, host: (acting: Acting) => Session) {
   return {
-    incumbentChanged: (acting: Acting, { incumbent, previousState }: DecidedAgainst) => {
+    incumbentChanged: (acting: Acting, { incumbent, takeover }: DecidedAgainst) => {
       const newcomer = host(acting)
       const present = registry.sessions.get(newcomer.clientId)
       if (present?.id !== incumbent) return true
-      // One that was revoked, or came or went, must be decided on again too.
-      return present !== undefined && (isRevokedSince(newcomer, present) || isOtherState(present, previousState))
+      if (present === undefined) return false
+      // One that was revoked, came or went, or was taken over by somebody else must be decided on again too.
+      return isRevokedSince(newcomer, present) || (takeover !== undefined && isOther(present, takeover))
     },
     takesOverTooOften: (acting: Acting) => {
       const { clientId, policy } = host(acting)
@@ -46,6 +48,8 @@ export function sessionGuards({ registry, clock }: SessionCore, host: (acting: A
     },
     isAdmittedAtOnce: (acting: Acting) => host(acting).immediate !== undefined,
     nothingToWake: (acting: Acting) => !host(acting).isWaking,
+    outlivesProcess: (acting: Acting) =>
+      acting.context.sessionExpiryIntervalSeconds > 0 && host(acting).keeper !== undefined,
     hasGrace: (acting: Acting) => host(acting).policy.limits.grantGraceMs > 0,
     staysWithoutRights: (acting: Acting) => host(acting).policy.grantExpiry === 'stay-without-rights',
     staysAfterFailure: (acting: Acting) => host(acting).policy.failedReauthentication === 'keep',

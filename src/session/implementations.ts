@@ -15,6 +15,7 @@ import { sessionGuards, type Acting } from './guards.ts'
 import { refuseConnect, sayGoodbye, type Farewell } from './farewell.ts'
 import { Inbound } from './inbound.ts'
 import { silenceTicks } from './keepalive.ts'
+import { holdAnswers, keepSession } from './keeping.ts'
 import type { Session } from './session.ts'
 import type { Wills } from './wills.ts'
 
@@ -131,6 +132,9 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
         maxPacketBytes: limits.maxPacketBytes,
         maxTopicLevels: limits.maxTopicLevels,
       })
+      // MQTT-3.2.2-3: that there is a session, and that it will be there, is a promise.
+      keepSession(session, acting.context, true)
+      if (session.keeper !== undefined) holdAnswers(session)
       if (connection.send(packet)) return
       // MQTT-3.1.2-24: what CONNACK says cannot be left unsaid; a client with no room for it can't be served.
       queueMicrotask(() => session.refusePacket(ReasonCode.PacketTooLarge, 'no room for CONNACK', true))

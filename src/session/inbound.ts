@@ -1,7 +1,7 @@
 import { ProtocolError } from '../errors.ts'
 import { isPromise, type AllowPublish, type Deny, type Next } from '../hooks.ts'
-import { PacketType, type AcknowledgementPacket, type InboundPacket } from '../messages.ts'
-import { Publication } from '../publication.ts'
+import { PacketType, type AcknowledgementPacket, type InboundPacket, type QoS } from '../messages.ts'
+import { Keeping, Publication } from '../publication.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
 import { isReservedTopic } from '../router/topics.ts'
 import type { DecidingPermission } from '../roles.ts'
@@ -85,6 +85,8 @@ export class Inbound {
     if (isReservedTopic(publication.topic)) {
       return this.#refuse(publication, ReasonCode.NotAuthorized, 'the topic is reserved')
     }
+    if (publication.qos === 2 && session.messageKeeper?.isFull === true)
+      return this.#refuseUnkept(2, publication.packetId)
     // Roles deny first; a hook can only take away from what they allow.
     if (!this.#mayPublish(publication)) return this.#deny(publication)
     const { onPublish } = session.policy.hooks
@@ -120,6 +122,7 @@ export class Inbound {
     const unreleased = (this.#unreleased ??= new Set())
     const { packetId } = publication
     if (unreleased.has(packetId)) {
+      if (this.#session.messageKeeper !== undefined) this.#session.holdAnswers()
       this.#session.connection?.acknowledge(PacketType.Pubrec, packetId, ReasonCode.Success)
       return true
     }
@@ -239,7 +242,10 @@ export class Inbound {
     const { connection, policy, core } = session
     publication.sharedStrategy = policy.features.sharedSubscriptionStrategy
     // MQTT-4.3.3-10: from here on it is delivered, so a copy on another connection is answered only.
-    if (received.qos === 2) (this.#unreleased ??= new Set()).add(received.packetId)
+    if (received.qos === 2) {
+      ;(this.#unreleased ??= new Set()).add(received.packetId)
+      session.messageKeeper?.received(received.packetId)
+    }
     const pending = core.router.publish(publication)
     if (pending === undefined) return this.#accept(publication, received)
     session.decide(
@@ -248,6 +254,28 @@ export class Inbound {
         else this.#tellPublished(publication)
       }),
     )
+  }
+
+  /** Somebody who must be able to rely on it can't have it: the publisher keeps it, and sends it again. */
+  #refuseUnkept(qos: QoS, packetId: number): void {
+    const session = this.#session
+    const reason = 'the store has no room'
+    if (qos === 2) this.#forget(packetId)
+    if (!session.isMqtt5) return session.refusePacket(ReasonCode.QuotaExceeded, reason)
+    const type = qos === 1 ? PacketType.Puback : PacketType.Pubrec
+    session.connection?.acknowledge(type, packetId, ReasonCode.QuotaExceeded, reason)
+  }
+
+  /** A QoS 2 identifier is free again. Returns whether it was not before. */
+  #forget(packetId: number): boolean {
+    if (this.#unreleased?.delete(packetId) !== true) return false
+    this.#session.messageKeeper?.released(packetId)
+    return true
+  }
+
+  /** Brings back the identifiers that an earlier process had received and not seen released. */
+  restore(packetIds: readonly number[]): void {
+    this.#unreleased = new Set(packetIds)
   }
 
   #tellPublished({ topic, qos, retain, payloadLength, reached }: Publication): void {
@@ -261,11 +289,15 @@ export class Inbound {
 
   /** MQTT-4.3.2-4, MQTT-4.3.3-8: the message is ours now. */
   #accept(publication: Publication, { qos, packetId }: Publication): void {
+    const session = this.#session
     this.#tellPublished(publication)
     if (qos === 0) return
+    const { keeping } = publication
+    if (keeping === Keeping.Refused) return this.#refuseUnkept(qos, packetId)
+    if (keeping === Keeping.Written || (qos === 2 && session.messageKeeper !== undefined)) session.holdAnswers()
     const code =
       publication.reached === 0 && !publication.observed ? ReasonCode.NoMatchingSubscribers : ReasonCode.Success
-    this.#session.connection?.acknowledge(qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, code)
+    session.connection?.acknowledge(qos === 1 ? PacketType.Puback : PacketType.Pubrec, packetId, code)
   }
 
   /** Semantics 7.17: MQTT 5 is told, QoS 0 is dropped, an older client is disconnected; or as `deniedPublish` says. */
@@ -300,7 +332,9 @@ export class Inbound {
         return
       case PacketType.Pubrel: {
         // MQTT-4.3.3-11: always answered; MQTT 5 learns when there was nothing to release.
-        const known = this.#unreleased?.delete(packetId) === true
+        const known = this.#forget(packetId)
+        // The client may use the identifier for another message as soon as it knows.
+        if (known && session.messageKeeper !== undefined) session.holdAnswers()
         connection.acknowledge(
           PacketType.Pubcomp,
           packetId,

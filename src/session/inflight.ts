@@ -23,6 +23,8 @@ export interface InflightEntry {
   publication: Publication | undefined
   subscriptionIdentifiers: readonly number[] | undefined
   group: DeliveryGroup | undefined
+  /** Its place in the session's line in the store; 0: it has none. */
+  place: number
 }
 
 const MAX_PACKET_ID = 65_535
@@ -56,6 +58,7 @@ export class Inflight {
     retain: boolean,
     subscriptionIdentifiers: readonly number[] | undefined,
     group: DeliveryGroup | undefined,
+    place = 0,
   ): number | undefined {
     if (this.#size === MAX_PACKET_ID) return undefined
     if (this.#size * 2 >= this.#slots.length && this.#slots.length <= MAX_PACKET_ID) this.#grow()
@@ -77,6 +80,7 @@ export class Inflight {
         publication,
         subscriptionIdentifiers,
         group,
+        place,
       }
       return packetId
     }
@@ -88,7 +92,20 @@ export class Inflight {
     entry.publication = publication
     entry.subscriptionIdentifiers = subscriptionIdentifiers
     entry.group = group
+    entry.place = place
     return packetId
+  }
+
+  /** Puts back what an earlier process had under way, in the order in which it was sent first. */
+  restore(
+    packetId: number,
+    state: InflightState,
+    delivery: Omit<InflightEntry, 'packetId' | 'state' | 'sequence'>,
+  ): void {
+    while ((this.#slots[packetId & this.#mask]?.state ?? InflightState.Free) !== InflightState.Free) this.#grow()
+    this.#slots[packetId & this.#mask] = { ...delivery, packetId, state, sequence: this.#sequence++ }
+    this.#lastId = packetId
+    this.#size++
   }
 
   get(packetId: number): InflightEntry | undefined {

@@ -1,6 +1,6 @@
 import type { SessionContext } from '../../machines/session.machine.ts'
 import type { QoS } from '../messages.ts'
-import type { Publication } from '../publication.ts'
+import { Keeping, type Publication } from '../publication.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
 import type { SessionKey, SessionStore } from '../stored.ts'
 import { encodeSession, encodeSubscription, type SubscriptionRecord } from './session-record.ts'
@@ -52,14 +52,27 @@ export class Keeper {
     this.#store.deleteReceived(this.key, packetId)
   }
 
-  /** Puts a message at the end of the session's line; returns its place. */
-  append(
+  /** The store takes nothing just now. */
+  get isFull(): boolean {
+    return this.#store.fault !== undefined
+  }
+
+  /**
+   * Puts a message at the end of the session's line; returns its place. Undefined: the store takes
+   * nothing, and the message says so to whoever acknowledges it.
+   */
+  keep(
     publication: Publication,
     qos: QoS,
     retain: boolean,
     subscriptionIdentifiers: readonly number[] | undefined,
     group: DeliveryGroup | undefined,
-  ): number {
+  ): number | undefined {
+    if (this.isFull) {
+      publication.keeping = Keeping.Refused
+      return undefined
+    }
+    if (publication.keeping === Keeping.None) publication.keeping = Keeping.Written
     const sequence = this.#nextSequence++
     const shared = group?.name
     this.#store.append(this.key, { sequence, publication, qos, retain, subscriptionIdentifiers, shared })

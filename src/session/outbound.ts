@@ -1,40 +1,13 @@
-import type { DropReason } from '../events.ts'
 import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
 import type { OverflowPolicy } from '../options.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
+import type { QueuedMessage, StoredInflight } from '../stored.ts'
 import type { Connection } from './connection.ts'
 import { Inflight, InflightState, type InflightEntry } from './inflight.ts'
+import type { OutboundHost, OutboundLimits } from './outbound-host.ts'
 import { BoundedOutbox, type Delivery } from './outbox.ts'
-
-/** What an outbound side needs to know of its session. */
-export interface OutboundHost {
-  /** Undefined while offline. */
-  readonly connection: Connection | undefined
-  /** The session is online and awake; false while it is throttled. */
-  readonly isFlowing: boolean
-  /** What its client may receive is to be asked about each message that waits. */
-  readonly checksMessages: boolean
-  /** The highest QoS, `qos` at most, at which the client may have a message; undefined: it may not. */
-  mayReceive(topic: string, qos: QoS, group: string | undefined): QoS | undefined
-  nowMs(): number
-  /** A message that was for the client is given up, since it may not have it any more. */
-  denied(publication: Publication, qos: QoS, group: string | undefined): void
-  dropped(publication: Publication, qos: QoS, reason: DropReason): void
-  acknowledged(publication: Publication, qos: QoS): void
-  /** A message waits for a client that is away. */
-  queuedOffline(publication: Publication, qos: QoS): void
-  /** The outbox is full and the policy is to disconnect. */
-  overflowed(): void
-  /** The window or the outbox has room again: whoever feeds it may go on. */
-  hasRoom(): void
-}
-
-export interface OutboundLimits {
-  readonly maxQueuedMessages: number
-  readonly maxQueuedBytes: number
-}
 
 /**
  * The way of messages from the router to one client: straight through while the client keeps up,
@@ -94,6 +67,9 @@ export class Outbound {
     group: DeliveryGroup | undefined,
   ): void {
     const connection = this.#host.connection
+    const keeper = qos === 0 ? undefined : this.#host.messageKeeper
+    const place = keeper ? keeper.keep(publication, qos, retain, subscriptionIdentifiers, group) : 0
+    if (place === undefined) return this.#host.dropped(publication, qos, 'store-full')
     if (connection !== undefined && connection.writable && this.#host.isFlowing) {
       if (qos === 0) {
         if (!this.#outbox.hasAtMostOnce)
@@ -103,13 +79,13 @@ export class Outbound {
         !this.#outbox.hasAcknowledged &&
         this.#resendAt === this.#resend.length
       ) {
-        return this.#send(connection, publication, qos, retain, subscriptionIdentifiers, group)
+        return this.#send(connection, { publication, qos, retain, subscriptionIdentifiers, group, place })
       }
     } else if (qos === 0 && connection === undefined) {
       // MQTT-3.1.2-5: only QoS 1 and 2 wait for a client that is away.
       return this.#host.dropped(publication, qos, 'offline')
     }
-    const isKept = this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
+    const isKept = this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group, place })
     if (isKept && connection === undefined) this.#host.queuedOffline(publication, qos)
   }
 
@@ -118,11 +94,15 @@ export class Outbound {
     if (this.#host.connection === undefined) delivery.publication.detach()
     const dropped = this.#outbox.push(delivery)
     if (dropped === undefined) {
+      this.#leave(delivery.place)
       this.#host.dropped(delivery.publication, delivery.qos, 'queue-full')
       this.#host.overflowed()
       return false
     }
-    for (const lost of dropped) this.#host.dropped(lost.publication, lost.qos, 'queue-full')
+    for (const lost of dropped) {
+      this.#leave(lost.place)
+      this.#host.dropped(lost.publication, lost.qos, 'queue-full')
+    }
     return !dropped.includes(delivery)
   }
 
@@ -138,27 +118,41 @@ export class Outbound {
     }
   }
 
-  #send(
-    connection: Connection,
-    publication: Publication,
-    qos: QoS,
-    retain: boolean,
-    subscriptionIdentifiers: readonly number[] | undefined,
-    group: DeliveryGroup | undefined,
-  ): void {
-    if (this.#isExpired(publication, qos)) return
-    const packetId = this.#inflight.add(publication, qos, retain, subscriptionIdentifiers, group)
+  #send(connection: Connection, delivery: Delivery): void {
+    const { publication, qos, retain, subscriptionIdentifiers, group, place } = delivery
+    if (this.#isExpired(publication, qos)) return this.#leave(place)
+    const packetId = this.#inflight.add(publication, qos, retain, subscriptionIdentifiers, group, place)
     if (packetId === undefined) {
-      this.#enqueue({ publication, qos, retain, subscriptionIdentifiers, group })
+      this.#enqueue(delivery)
       return
     }
+    if (place > 0) this.#assign(packetId, place, qos)
     if (connection.publish(publication, qos, packetId, false, retain, subscriptionIdentifiers)) {
       this.#outstanding++
       return
     }
     // MQTT-3.1.2-25: as if it had been delivered.
-    this.#inflight.settle(this.#inflight.get(packetId)!)
+    this.#settle(this.#inflight.get(packetId)!)
     this.#host.dropped(publication, qos, 'too-large')
+  }
+
+  /** A message of the line is not this client's any more: acknowledged, given up, or given to others. */
+  #leave(place: number): void {
+    if (place > 0) this.#host.messageKeeper?.settle(place)
+  }
+
+  /** A receiver of QoS 2 knows a message by its identifier, which must be the same after a restart. */
+  #assign(packetId: number, place: number, qos: QoS): void {
+    this.#host.messageKeeper?.assign(packetId, place, qos, false)
+    if (qos === 2) this.#host.holdAnswers()
+  }
+
+  #settle(entry: InflightEntry): void {
+    if (entry.place > 0) {
+      this.#leave(entry.place)
+      this.#host.messageKeeper?.free(entry.packetId)
+    }
+    this.#inflight.settle(entry)
   }
 
   #isExpired(publication: Publication, qos: QoS): boolean {
@@ -195,9 +189,11 @@ export class Outbound {
   #sendWaiting(connection: Connection, waiting: Delivery): void {
     const next = this.#host.checksMessages ? this.#permitted(waiting) : waiting
     if (next === undefined) return
-    const { publication, qos, retain, subscriptionIdentifiers, group } = next
-    if (qos === 0) this.#sendAtMostOnce(connection, publication, retain, subscriptionIdentifiers)
-    else this.#send(connection, publication, qos, retain, subscriptionIdentifiers, group)
+    const { publication, qos, retain, subscriptionIdentifiers } = next
+    if (qos > 0) return this.#send(connection, next)
+    // Roles may have left it no more than that.
+    this.#leave(next.place)
+    this.#sendAtMostOnce(connection, publication, retain, subscriptionIdentifiers)
   }
 
   /** The message as the client may have it; undefined: it may not, and the message has gone elsewhere or is given up. */
@@ -206,6 +202,7 @@ export class Outbound {
     const qos = this.#host.mayReceive(publication.topic, waiting.qos, group?.name)
     if (qos === waiting.qos) return waiting
     if (qos !== undefined) return { ...waiting, qos }
+    this.#leave(waiting.place)
     if (!group?.redeliver(publication)) this.#host.denied(publication, waiting.qos, group?.name)
     return undefined
   }
@@ -234,7 +231,7 @@ export class Outbound {
 
   #giveUp(entry: InflightEntry): void {
     this.#host.denied(entry.publication!, entry.qos, entry.group?.name)
-    this.#inflight.settle(entry)
+    this.#settle(entry)
   }
 
   #resendNext(connection: Connection): boolean {
@@ -256,7 +253,7 @@ export class Outbound {
         this.#outstanding++
       } else {
         this.#host.dropped(entry.publication!, entry.qos, 'too-large')
-        this.#inflight.settle(entry)
+        this.#settle(entry)
       }
     } else if (entry.state === InflightState.Released) {
       connection.acknowledge(6, entry.packetId, ReasonCode.Success)
@@ -297,8 +294,16 @@ export class Outbound {
       entry.publication = undefined
       entry.subscriptionIdentifiers = undefined
       entry.group = undefined
+      if (entry.place > 0) this.#release(entry)
     }
     connection.acknowledge(6, packetId, ReasonCode.Success)
+  }
+
+  /** MQTT-4.3.3-4: from PUBREL on the message is not sent again, after a restart either. */
+  #release({ packetId, place, qos }: InflightEntry): void {
+    this.#host.messageKeeper?.assign(packetId, place, qos, true)
+    this.#leave(place)
+    this.#host.holdAnswers()
   }
 
   /** PUBCOMP. */
@@ -311,7 +316,7 @@ export class Outbound {
 
   #finish(entry: InflightEntry): void {
     if (entry.publication) this.#host.acknowledged(entry.publication, entry.qos)
-    this.#inflight.settle(entry)
+    this.#settle(entry)
     if (this.#outstanding > 0) this.#outstanding--
     if (this.isIdle) this.#host.hasRoom()
     else this.pump()
@@ -344,7 +349,8 @@ export class Outbound {
   #giveBack(deliveries: readonly Delivery[]): void {
     for (const delivery of deliveries) {
       const group = delivery.group!
-      if (!group.redeliver(delivery.publication)) this.#enqueue({ ...delivery, group: group.alone })
+      if (group.redeliver(delivery.publication)) this.#leave(delivery.place)
+      else this.#enqueue({ ...delivery, group: group.alone })
     }
   }
 
@@ -354,13 +360,39 @@ export class Outbound {
    */
   end(reason: 'session-ended' | 'denied' = 'session-ended'): void {
     for (const entry of this.#inflight.inOrder()) {
+      const { place, packetId } = entry
+      this.#leave(place)
+      if (place > 0) this.#host.messageKeeper?.free(packetId)
       if (entry.publication === undefined) continue
       if (entry.qos === 1 && entry.group?.redeliver(entry.publication)) continue
       this.#host.dropped(entry.publication, entry.qos, reason)
     }
     for (const delivery of this.#outbox.extract(() => true)) {
+      this.#leave(delivery.place)
       if (delivery.group?.redeliver(delivery.publication)) continue
       this.#host.dropped(delivery.publication, delivery.qos, reason)
     }
+  }
+
+  /** Brings back a message of an earlier process: under way, if it had a packet identifier, else waiting. */
+  restore(
+    { sequence, publication, qos, retain, subscriptionIdentifiers }: QueuedMessage,
+    packetId: number | undefined,
+  ): void {
+    const delivery: Delivery = { publication, qos, retain, subscriptionIdentifiers, group: undefined, place: sequence }
+    if (packetId === undefined) this.#enqueue(delivery)
+    else this.#inflight.restore(packetId, InflightState.Published, delivery)
+  }
+
+  /** The same for one that had come to PUBREL: only the identifier is still owed. */
+  restoreReleased({ packetId, sequence, qos }: StoredInflight): void {
+    this.#inflight.restore(packetId, InflightState.Released, {
+      qos,
+      retain: false,
+      publication: undefined,
+      subscriptionIdentifiers: undefined,
+      group: undefined,
+      place: sequence,
+    })
   }
 }

@@ -10,6 +10,8 @@ export interface Delivery {
   readonly retain: boolean
   readonly subscriptionIdentifiers: readonly number[] | undefined
   readonly group: DeliveryGroup | undefined
+  /** Its place in the session's line in the store; 0: it has none. */
+  readonly place: number
   /** What it was counted with when it was put into an outbox: encoding a message may make it larger meanwhile. */
   countedBytes?: number
   /** Bytes of the chunk that it keeps, if it is the first one of that chunk. */

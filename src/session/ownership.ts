@@ -65,11 +65,17 @@ function boundPrefix(prefix: string, principal: string | undefined): string | un
   return [before, ...behind].join(principal)
 }
 
-/** What is asked about a session that lives under the newcomer's client identifier. */
-export function takeoverOf(newcomer: Session, incumbent: Session, grant: Grant, isAllowedByHook: boolean): Takeover {
+/** What is asked about a session that lives under the newcomer's client identifier; `owner` is whose it was then. */
+export function takeoverOf(
+  newcomer: Session,
+  incumbent: Session,
+  owner: Grant | undefined,
+  { principal }: Grant,
+  isAllowedByHook: boolean,
+): Takeover {
   return {
-    previousPrincipal: incumbent.grant?.principal,
-    nextPrincipal: grant.principal,
+    previousPrincipal: owner?.principal,
+    nextPrincipal: principal,
     previousState: incumbent.state === 'online' ? 'online' : 'offline',
     policy: newcomer.policy.takeover,
     isAllowedByHook,

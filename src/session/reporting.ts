@@ -2,6 +2,7 @@ import type { SnapshotFrom } from 'xstate'
 
 import type { SessionEmitted, SessionMachine, SessionOutput } from '../../machines/session.machine.ts'
 import type { SessionState } from '../events.ts'
+import { keepSession } from './keeping.ts'
 import { report, reportEnd } from './observing.ts'
 import { applyRights } from './rights.ts'
 import type { Session } from './session.ts'
@@ -13,6 +14,7 @@ export function reportSnapshot(session: Session, snapshot: SnapshotFrom<SessionM
   const from = session.state
   if (state !== from) reportTransition(session, snapshot, state)
   session.core.registry.changed(session)
+  if (state === 'online' || state === 'offline') keepSession(session, snapshot.context, state === 'online')
   const { emitted } = session
   if (emitted !== undefined) {
     session.emitted = undefined

@@ -1,18 +1,10 @@
 import type { Observer, Subscription as RxSubscription } from 'rxjs'
-import { createActor, type ActorRefFrom } from 'xstate'
 
-import type { SessionContext, SessionMachine } from '../../machines/session.machine.ts'
+import type { SessionContext } from '../../machines/session.machine.ts'
 import { ProtocolError } from '../errors.ts'
 import type { BrokerEventInput, DropReason, SessionState } from '../events.ts'
 import type { ConnectRequest, Grant, HookClient } from '../hooks.ts'
-import {
-  PacketType,
-  type ConnectPacket,
-  type DisconnectPacket,
-  type InboundPacket,
-  type QoS,
-  type WillPacket,
-} from '../messages.ts'
+import { PacketType, type ConnectPacket, type InboundPacket, type QoS, type WillPacket } from '../messages.ts'
 import type { GrantFeatures } from '../options.ts'
 import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
@@ -23,18 +15,24 @@ import { beginConnect, onAuthPacket, type AdmittedAtOnce, type Exchange } from '
 import type { Connection } from './connection.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
+import { onDisconnectPacket } from './farewell.ts'
+import { Decisions } from './decisions.ts'
 import { failSession } from './ending.ts'
 import { hookClientOf } from './hook-client.ts'
 import type { Inbound } from './inbound.ts'
 import type { Watched } from './keepalive.ts'
+import type { Keeper } from './keeper.ts'
 import { observes, report } from './observing.ts'
-import { Outbound, type OutboundHost } from './outbound.ts'
+import { holdAnswers } from './keeping.ts'
+import type { OutboundHost } from './outbound-host.ts'
+import { Outbound } from './outbound.ts'
 import { reportEmitted, reportSnapshot } from './reporting.ts'
+import { makeActor, type SessionActor } from './session-actor.ts'
 import type { RetainedReplay } from './retained-replay.ts'
 import type { Subscriptions } from './subscriptions.ts'
 import type { WillHost } from './wills.ts'
 
-export type SessionActor = ActorRefFrom<SessionMachine>
+export type { SessionActor }
 
 /**
  * The host of one session actor: it holds what the chart may not (connection, secrets of a CONNECT
@@ -49,6 +47,10 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   clientId = ''
   state: SessionState = 'connecting'
   connection: Connection | undefined
+  /** What it tells the store; undefined where nothing of it outlives the process. */
+  keeper: Keeper | undefined = undefined
+  /** The promise of the store that its answers wait for just now. */
+  heldFor: Promise<void> | undefined = undefined
   /** The last event that the chart was given, for whoever asks why. */
   cause = ''
   /** What the chart emitted in the transition under way. */
@@ -103,11 +105,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   readonly isSession = true
 
   #packets: RxSubscription | undefined = undefined
-  /**
-   * Decisions under way on this connection: nothing is read meanwhile, so silence is ours and not the client's
-   * (MQTT-3.1.2-22). Made when there is one; a next connection has its own.
-   */
-  #decisions: { pending: number } | undefined = undefined
+  /** Made when there is one; a next connection has its own. */
+  #decisions: Decisions | undefined = undefined
   /** The chart is `online`: data packets are served. */
   isOpen = false
   isAwake = false
@@ -115,14 +114,19 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   /** It is counted among the sessions without a connection. */
   isOffline = false
 
-  constructor(id: string, connection: Connection, policy: SessionPolicy, core: SessionCore) {
+  /** `restored`: what an earlier process left, instead of a connection. */
+  constructor(
+    id: string,
+    connection: Connection | undefined,
+    policy: SessionPolicy,
+    core: SessionCore,
+    restored?: SessionContext,
+  ) {
     this.id = id
     this.core = core
     this.policy = policy
     this.connection = connection
-    this.actor = createActor(core.machine, {
-      input: { sessionId: id, startedAtMs: core.clock.nowMs(), connection: connection.info },
-    })
+    this.actor = makeActor(core, id, connection?.info ?? restored!.connection, restored)
     core.registry.hosts.set(id, this)
   }
 
@@ -175,7 +179,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   get lastTick(): number {
     const { connection } = this
-    return connection === undefined || this.#decisions?.pending ? this.core.keepalive.tick : connection.lastTick
+    return connection === undefined || this.#decisions?.isPending ? this.core.keepalive.tick : connection.lastTick
   }
 
   nowMs(): number {
@@ -238,19 +242,13 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
       case PacketType.Auth:
         return onAuthPacket(this, packet)
       case PacketType.Disconnect:
-        return this.#onDisconnect(packet)
+        return onDisconnectPacket(this, packet)
       default:
         // MQTT-3.1.2-30: before CONNACK a client with an authentication method sends AUTH only.
         if (!this.isOpen || this.inbound === undefined)
           return this.refusePacket(ReasonCode.ProtocolError, 'not yet accepted')
         this.inbound.handle(packet)
     }
-  }
-
-  #onDisconnect({ reasonCode, sessionExpiryIntervalSeconds: asked }: DisconnectPacket): void {
-    const { maxSessionExpirySeconds } = this.policy.limits
-    const sessionExpiryIntervalSeconds = asked === undefined ? undefined : Math.min(asked, maxSessionExpirySeconds)
-    this.send({ type: 'packet.disconnect', reasonCode, sessionExpiryIntervalSeconds })
   }
 
   /** The peer broke the protocol: the chart decides how the connection ends. */
@@ -261,19 +259,12 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   /** Something takes time: the connection is not read meanwhile, which keeps the client's order. */
   decide(pending: Promise<unknown> | undefined): void {
     if (pending === undefined) return
-    const { connection } = this
-    const decisions = (this.#decisions ??= { pending: 0 })
-    connection?.pause('decision')
-    decisions.pending++
-    pending
-      .catch((error: unknown) => this.handlerFailed(error))
-      .finally(() => {
-        // One may have led to another, for the same packet.
-        if (--decisions.pending > 0 || !connection) return
-        connection.lastTick = this.core.keepalive.tick
-        connection.resume('decision')
-      })
-      .catch((error: unknown) => this.handlerFailed(error))
+    this.#decisions ??= new Decisions(this.connection)
+    this.#decisions.add(
+      pending,
+      () => this.core.keepalive.tick,
+      (error) => this.handlerFailed(error),
+    )
   }
 
   /** What was done for one packet or timer threw: this session ends by it, and no other. */
@@ -336,11 +327,19 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
       if (!group?.redeliver(publication)) this.dropped(publication, qos, 'denied')
       return
     }
-    this.outbound ??= this.#makeOutbound()
+    this.outbound ??= this.makeOutbound()
     this.outbound.deliver(publication, qos, retain, subscriptionIdentifiers, group)
   }
 
-  #makeOutbound(): Outbound {
+  get messageKeeper(): Keeper | undefined {
+    return this.keeper !== undefined && this.isPersistent ? this.keeper : undefined
+  }
+
+  holdAnswers(): void {
+    holdAnswers(this)
+  }
+
+  makeOutbound(): Outbound {
     const outbound = new Outbound(this, this.policy.limits, this.policy.features.overflowPolicy)
     outbound.wake(this.window)
     return outbound

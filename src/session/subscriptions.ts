@@ -19,6 +19,7 @@ import { hookDenied, hookFailed, withTimeout } from './decide.ts'
 import { observes, report } from './observing.ts'
 import { reauthorise } from './reauthorise.ts'
 import { RetainedReplay } from './retained-replay.ts'
+import type { SubscriptionRecord } from './session-record.ts'
 import type { Session } from './session.ts'
 
 type OnUnsubscribe = NonNullable<DecisionHooks['onUnsubscribe']>
@@ -157,6 +158,7 @@ export class Subscriptions {
       this.#byFilter.set(request.filter, subscription)
     }
     this.#keepWanted(request.filter, wanted, qos)
+    session.keeper?.subscribed({ ...request, qos: wanted, inner: filter, identifier })
     if (observes(session, 'subscription.added'))
       report(session, { type: 'subscription.added', ...session.names, filter: request.filter, qos })
     // Section 4.8.2: retained messages are not sent for a shared subscription. MQTT-3.3.1-9 … -11
@@ -253,6 +255,29 @@ export class Subscriptions {
     return (session.replay ??= new RetainedReplay(session))
   }
 
+  /** Brings back a subscription of an earlier process; what roles leave of it is looked at when it is restored whole. */
+  restore({
+    filter: name,
+    inner,
+    qos,
+    noLocal,
+    retainAsPublished,
+    retainHandling,
+    identifier,
+  }: SubscriptionRecord): void {
+    const shared = parseShared(inner)
+    const filter = shared?.filter ?? inner
+    const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier: identifier }
+    const granted = this.#permitted(filter, qos, shared?.group)
+    if (granted === undefined) {
+      ;(this.#withheld ??= new Map()).set(name, { filter, group: shared?.group, options })
+      return
+    }
+    const { router } = this.#session.core
+    this.#byFilter.set(name, router.subscribe(this.#session, filter, shared?.group, { ...options, qos: granted }))
+    this.#keepWanted(name, qos, granted)
+  }
+
   #answer(packet: SubscribePacket, granted: readonly Granted[]): void {
     const reasonCodes = granted.map((one) => one.code)
     // SUBACK has one reason string for all of its filters: the first refusal's.
@@ -308,9 +333,11 @@ export class Subscriptions {
     if (!isTopicFilter(filter, this.#session.policy.limits.maxTopicLevels)) return ReasonCode.TopicFilterInvalid
     const subscription = this.#byFilter.get(filter)
     const wasWithheld = this.#withheld?.delete(filter) === true
+    if (wasWithheld) this.#session.keeper?.unsubscribed(filter)
     if (!subscription) return wasWithheld ? ReasonCode.Success : ReasonCode.NoSubscriptionExisted
     this.#byFilter.delete(filter)
     this.#remove(filter, subscription)
+    this.#session.keeper?.unsubscribed(filter)
     return ReasonCode.Success
   }
 
@@ -320,7 +347,9 @@ export class Subscriptions {
 
   /** An answer larger than the client takes (MQTT-3.1.2-24) would leave it waiting for ever: its connection ends. */
   #reply(packet: SubackPacket | UnsubackPacket): void {
-    const { connection } = this.#session
+    const { connection, keeper } = this.#session
+    // What it says must hold after a restart too.
+    if (keeper !== undefined) this.#session.holdAnswers()
     if (!connection || connection.send(packet)) return
     this.#session.refusePacket(ReasonCode.PacketTooLarge, 'the answer is larger than the client takes')
   }

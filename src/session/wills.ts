@@ -8,6 +8,7 @@ import type { AllowPublish, Deny, Grant, HookClient, Next } from '../hooks.ts'
 import { type Message, type WillPacket } from '../messages.ts'
 import { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import type { SessionKey, StoredWill } from '../stored.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
 import type { DecidingPermission } from '../roles.ts'
@@ -16,6 +17,7 @@ import { hookDenied, hookFailed, withTimeout } from './decide.ts'
 import { hookClientOf } from './hook-client.ts'
 import { checkChanges } from './message-check.ts'
 import { report } from './observing.ts'
+import { decodeWill, encodeWill } from './session-record.ts'
 import type { Session } from './session.ts'
 
 /**
@@ -43,11 +45,38 @@ export class Wills {
   arm(session: Session, will: WillPacket, context: SessionContext): WillHost {
     const input: WillInput = { sessionId: session.id, epoch: context.epoch, will: willSummaryOf(will) }
     const client = hookClientOf(session, context)
-    const host = new WillHost(this.#core, this, session, will, input, client)
-    this.#hosts.set(keyOf(input), host)
-    host.actor.start()
+    const host = this.#make({ session, policy: session.policy, will, input, client, key: session.keeper?.key })
+    host.keep()
     report(session, { type: 'will.armed', ...session.names, topic: will.topic }, context)
     return host
+  }
+
+  /**
+   * Brings back a will that an earlier process had not settled: one whose connection was there is released
+   * now, since that is when it was found to be gone, and one whose session is gone is due.
+   */
+  restore(stored: StoredWill, policy: SessionPolicy, session: Session | undefined): void {
+    const { will, client, dueAtMs } = decodeWill(stored.record)
+    const { sessionId } = client
+    const input: WillInput = { sessionId, epoch: stored.epoch, will: willSummaryOf(will) }
+    const host = this.#make({ session, policy, will, input, client, key: stored.session })
+    if (session === undefined) return host.due()
+    session.will = host
+    if (dueAtMs !== undefined) host.resume(dueAtMs)
+    else host.release(session.context.expiresAtMs ?? Infinity)
+  }
+
+  #make(parts: WillParts): WillHost {
+    const host = new WillHost(this.#core, this, parts)
+    this.#hosts.set(keyOf(parts.input), host)
+    host.actor.start()
+    return host
+  }
+
+  /** The process ends: wills that wait for their time wait in the store. */
+  hibernate(): void {
+    for (const [key, host] of this.#hosts) if (host.hibernate()) this.#hosts.delete(key)
+    if (this.#hosts.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
   settled(input: WillInput): void {
@@ -72,35 +101,47 @@ function keyOf({ sessionId, epoch }: WillInput): string {
   return `${sessionId}:${epoch}`
 }
 
+/** What a will is made of. */
+interface WillParts {
+  /** Undefined: it has ended, in an earlier process. */
+  readonly session: Session | undefined
+  /** Of the listener that the will came through; the session may come back through another. */
+  readonly policy: SessionPolicy
+  readonly will: WillPacket
+  readonly input: WillInput
+  /** Who it speaks for. */
+  readonly client: HookClient
+  /** Its session's number in the store; undefined: it ends with the process. */
+  readonly key: SessionKey | undefined
+}
+
 /** The host of one will actor: its payload, and who it speaks for. */
 export class WillHost {
   readonly actor: ActorRefFrom<typeof willMachine>
   readonly #core: SessionCore
-  readonly #session: Session
+  readonly #session: Session | undefined
   readonly #will: WillPacket
-  /** Of the listener that the will came through; the session may come back through another. */
   readonly #policy: SessionPolicy
+  readonly #key: SessionKey | undefined
+  readonly #epoch: number
   #client: HookClient
+  /** Undefined: the connection is there. */
+  #dueAtMs: number | undefined = undefined
   #deadline: Deadline | undefined = undefined
   /** The last time that the session's grant was taken away; another one since, and this will is never sent. */
-  readonly #revocation: number
+  readonly #revocation: number | undefined
   /** The permission that denied it. */
   #rule: DecidingPermission | undefined = undefined
 
-  constructor(
-    core: SessionCore,
-    wills: Wills,
-    session: Session,
-    will: WillPacket,
-    input: WillInput,
-    client: HookClient,
-  ) {
+  constructor(core: SessionCore, wills: Wills, { session, policy, will, input, client, key }: WillParts) {
     this.#core = core
     this.#session = session
     this.#will = will
-    this.#policy = session.policy
-    this.#revocation = session.revocation
+    this.#policy = policy
+    this.#revocation = session?.revocation
     this.#client = client
+    this.#key = key
+    this.#epoch = input.epoch
     this.actor = createActor(wills.machine, { input })
     this.actor.subscribe({
       next: (snapshot) => {
@@ -111,7 +152,7 @@ export class WillHost {
       },
       error: (error) => {
         wills.settled(input)
-        core.logger.error({ clientId: session.clientId, err: error }, 'a will actor failed')
+        core.logger.error({ clientId: client.clientId, err: error }, 'a will actor failed')
       },
     })
   }
@@ -123,15 +164,40 @@ export class WillHost {
   /** The client has authenticated again: the will speaks for who the session is now (semantics 7.2). */
   renew(grant: Grant): void {
     this.#client = { ...this.#client, grant }
+    this.keep()
+  }
+
+  /** Writes it down as it is now. */
+  keep(): void {
+    if (this.#key === undefined) return
+    const record = encodeWill({ will: this.#will, client: this.#client, dueAtMs: this.#dueAtMs })
+    this.#core.store?.putWill(this.#key, this.#epoch, record)
+  }
+
+  /** Whether it waits in the store from now on; one that is being published does not. */
+  hibernate(): boolean {
+    if (this.#key === undefined || this.#core.store === undefined) return false
+    if (this.actor.getSnapshot().value === 'due') return false
+    this.cancelDeadline()
+    this.actor.stop()
+    return true
   }
 
   /** The connection ended; the session goes on until `sessionEndsAtMs`. MQTT-3.1.2-8 */
   release(sessionEndsAtMs: number): void {
     const nowMs = this.#core.clock.nowMs()
     const dueAtMs = Math.min(nowMs + this.#will.delaySeconds * 1000, sessionEndsAtMs)
+    this.#dueAtMs = dueAtMs
+    this.keep()
     if (dueAtMs > nowMs)
       this.#core.events.emit({ type: 'will.delayed', ...this.#names, topic: this.#will.topic, dueAtMs })
     this.actor.send({ type: 'will.release', dueAtMs, nowMs })
+  }
+
+  /** It was released by an earlier process. */
+  resume(dueAtMs: number): void {
+    this.#dueAtMs = dueAtMs
+    this.actor.send({ type: 'will.release', dueAtMs, nowMs: this.#core.clock.nowMs() })
   }
 
   due(): void {
@@ -160,16 +226,21 @@ export class WillHost {
     await this.#turn()
     if (this.#policy.willPolicy === 'unexpired-grant' && this.#isExpired())
       return { type: 'withheld', reason: 'the grant has ended' }
-    const verdict = await decideWill(this.#session, this.#client.grant, this.#will, this.#client, this.#policy)
-    if (this.#session.revocation !== this.#revocation) return { type: 'withheld', reason: 'revoked' }
+    const verdict = await decideWill(this.#owner, this.#client.grant, this.#will)
+    if (this.#session?.revocation !== this.#revocation) return { type: 'withheld', reason: 'revoked' }
     if (verdict.type === 'deny') return this.#deniedFor(verdict)
     // Its roles may have changed while a hook thought.
-    const denial = deniedByRoles(this.#session, this.#client.grant, { ...this.#will, ...changesOf(verdict) })
+    const denial = deniedByRoles(this.#owner, this.#client.grant, { ...this.#will, ...changesOf(verdict) })
     if (denial) return this.#deniedFor(denial)
     const publication = willPublication(this.#core, this.#client.clientId, this.#will, verdict)
     publication.sharedStrategy = this.#policy.features.sharedSubscriptionStrategy
     await this.#core.router.publish(publication)
     return { type: 'published' }
+  }
+
+  get #owner(): WillOwner {
+    const client = this.#client
+    return { core: this.#core, clientId: client.clientId, policy: this.#policy, hookClient: client }
   }
 
   #deniedFor({ reason, rule }: WillDenial): FireOutcome {
@@ -211,16 +282,21 @@ export class WillHost {
     this.#core.events.emit(event)
     // Its session may be gone by now, and is not what it was in any case.
     this.#core.observers.tell(this.#policy.observers, event, () => this.#client)
-    if (this.#session.will === this) this.#session.willSettled()
+    // With what it set off, so that it is sent once whatever happens (threat 100).
+    if (this.#key !== undefined) this.#core.store?.deleteWill(this.#key, this.#epoch)
+    if (this.#session?.will === this) this.#session.willSettled()
   }
 }
+
+/** Who a will is decided for: its session, or what is known of one that has ended. */
+type WillOwner = Pick<Session, 'core' | 'clientId' | 'policy' | 'hookClient'>
 
 /** A denial, and the permission behind it. */
 type WillDenial = Deny & { readonly rule?: DecidingPermission | undefined }
 
 /** By the roles in force and the grant; the secret that was behind it is not asked about again (semantics 7.2). */
 function deniedByRoles(
-  { core, clientId }: Session,
+  { core, clientId }: Pick<WillOwner, 'core' | 'clientId'>,
   grant: Grant | undefined,
   { topic, qos, retain }: Pick<WillPacket, 'topic' | 'qos' | 'retain'>,
 ): WillDenial | undefined {
@@ -231,15 +307,13 @@ function deniedByRoles(
 
 /** Asks roles and hook about a will: at CONNECT, and again when it is due. */
 export async function decideWill(
-  session: Session,
+  owner: WillOwner,
   grant: Grant | undefined,
   will: WillPacket,
-  client?: HookClient,
-  policy: SessionPolicy = session.policy,
 ): Promise<Next | WillDenial | AllowPublish> {
-  const { core } = session
+  const { core, clientId, policy } = owner
   const { onPublish } = policy.hooks
-  const denial = deniedByRoles(session, grant, will)
+  const denial = deniedByRoles(owner, grant, will)
   if (denial) return denial
   if (!onPublish || !grant) return { type: 'next' }
   const message: Message = {
@@ -248,23 +322,23 @@ export async function decideWill(
     qos: will.qos,
     retain: will.retain,
     properties: will.properties,
-    publisher: session.clientId,
+    publisher: clientId,
   }
-  const asked = client ?? { ...session.hookClient, grant }
+  const asked = { ...owner.hookClient, grant }
   try {
     const decision = Promise.resolve(onPublish({ message, will: true }, asked))
     const verdict = await withTimeout(core.clock, policy.limits.decisionTimeoutMs, 'onPublish', decision)
     if (verdict?.type === 'allow') checkChanges(verdict)
     // It may have put another topic in place, and the roles may be others by now.
     if (verdict?.type === 'allow' || verdict?.type === 'next')
-      return deniedByRoles(session, grant, { ...will, ...changesOf(verdict) }) ?? verdict
+      return deniedByRoles(owner, grant, { ...will, ...changesOf(verdict) }) ?? verdict
     if (verdict?.type === 'deny') {
-      hookDenied(core.events, 'onPublish', session.clientId, verdict)
+      hookDenied(core.events, 'onPublish', clientId, verdict)
       return verdict
     }
     throw new TypeError('onPublish gave no verdict')
   } catch (error) {
-    hookFailed(core.events, 'onPublish', session.clientId, error)
+    hookFailed(core.events, 'onPublish', clientId, error)
     return { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'the decision failed' }
   }
 }

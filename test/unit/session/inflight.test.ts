@@ -30,6 +30,7 @@ test('identifiers count up from 1 and an unknown one has no entry', () => {
     publication: message,
     subscriptionIdentifiers: undefined,
     group: undefined,
+    place: 0,
   })
 })
 

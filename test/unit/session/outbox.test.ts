@@ -11,7 +11,7 @@ const overheadBytes = publicationOf('', '').sizeBytes
 
 function delivery(name: string, qos: QoS = 1, payloadBytes = 0): Delivery {
   const publication = publicationOf(name, Buffer.alloc(payloadBytes), qos)
-  return { publication, qos, retain: false, subscriptionIdentifiers: undefined, group: undefined }
+  return { publication, qos, retain: false, subscriptionIdentifiers: undefined, group: undefined, place: 0 }
 }
 
 function names(deliveries: readonly Delivery[] | undefined): string[] | undefined {

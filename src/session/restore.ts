@@ -1,0 +1,119 @@
+import type { SessionContext } from '../../machines/session.machine.ts'
+import type { SessionKey, SessionStore, StoredSession, StoredState, StoredWill } from '../stored.ts'
+import type { SessionCore, SessionPolicy } from './core.ts'
+import { Inbound } from './inbound.ts'
+import { Keeper } from './keeper.ts'
+import { decodeSession, decodeSubscription } from './session-record.ts'
+import { Session } from './session.ts'
+import { Subscriptions } from './subscriptions.ts'
+import type { Wills } from './wills.ts'
+
+const NEVER_EXPIRES = 0xffffffff
+/** Messages that are read at once. */
+const PAGE_MESSAGES = 256
+const PAGE_BYTES = 1_048_576
+
+/** What a broker needs to bring its sessions back. */
+export interface Restoring {
+  readonly core: SessionCore
+  readonly store: SessionStore & StoredState
+  readonly wills: Wills
+  /** What holds for sessions until they come back through a listener. */
+  readonly policy: SessionPolicy
+}
+
+/** How long what is restored in one turn of the event loop may take. */
+const SLICE_MS = 10
+
+/** Brings back everything that the store has. A session whose record can't be read is told of and left out. */
+export async function restoreAll(restoring: Restoring): Promise<void> {
+  const { core, store, wills, policy } = restoring
+  for await (const page of store.retained()) {
+    for (const publication of page)
+      if (publication.expiresAtMs > core.clock.nowMs()) core.router.retained.set(publication)
+  }
+  const left = new Map<SessionKey, StoredWill[]>()
+  for await (const page of store.wills()) {
+    for (const will of page) left.set(will.session, [...(left.get(will.session) ?? []), will])
+  }
+  let sliceEndsAt = performance.now() + SLICE_MS
+  for await (const page of store.sessions()) {
+    for (const stored of page) {
+      const session = await restoreSession(restoring, stored).catch((error: unknown) => {
+        core.logger.error({ clientId: stored.clientId, err: error }, 'a session could not be restored')
+      })
+      if (session) {
+        for (const will of left.get(stored.key) ?? []) wills.restore(will, policy, session)
+        left.delete(stored.key)
+        // It would have ended with its connection, and that ended with the process.
+        if (!session.isPersistent) session.send({ type: 'session.expire' })
+      }
+      if (performance.now() < sliceEndsAt) continue
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      sliceEndsAt = performance.now() + SLICE_MS
+    }
+  }
+  // Their sessions had ended, and they were on their way.
+  for (const will of [...left.values()].flat()) wills.restore(will, policy, undefined)
+}
+
+/**
+ * Brings back one session as the process that ended left it: offline, whatever it was then. One that
+ * was online has been away since now, as far as anybody can know.
+ */
+async function restoreSession(restoring: Restoring, stored: StoredSession): Promise<Session> {
+  const { core, store, policy } = restoring
+  const { wasOnline, context } = decodeSession(stored.record)
+  const { sessionExpiryIntervalSeconds } = context
+  const expiresAtMs =
+    sessionExpiryIntervalSeconds === NEVER_EXPIRES
+      ? undefined
+      : wasOnline
+        ? core.clock.nowMs() + sessionExpiryIntervalSeconds * 1000
+        : context.expiresAtMs
+  const session = bringBack(core, policy, stored.clientId, { ...context, expiresAtMs })
+  session.keeper = new Keeper(store, stored.key, stored.nextSequence)
+  if (stored.received.length > 0) {
+    session.inbound = new Inbound(session)
+    session.inbound.restore(stored.received)
+  }
+  if (stored.subscriptions.length > 0) {
+    session.subscriptions = new Subscriptions(session)
+    for (const { record } of stored.subscriptions) session.subscriptions.restore(decodeSubscription(record))
+  }
+  if (stored.queued.messages > 0 || stored.inflight.length > 0) await restoreMessages(session, store, stored)
+  session.start()
+  return session
+}
+
+/** The session as its chart left it. What the entry of `offline` sets off is set off again: an actor that goes on runs no entry. */
+function bringBack(core: SessionCore, policy: SessionPolicy, clientId: string, context: SessionContext): Session {
+  const { registry, deadlines } = core
+  const session = new Session(context.sessionId, undefined, policy, core, context)
+  const { expiresAtMs, connect, standing } = context
+  session.clientId = clientId
+  session.state = 'offline'
+  session.request = connect
+  session.isMqtt5 = connect?.protocolVersion === 5
+  session.hasRights = standing === 'valid'
+  session.isOffline = true
+  registry.offline++
+  registry.sessions.set(clientId, session)
+  if (expiresAtMs !== undefined) {
+    session.deadline = deadlines.schedule(expiresAtMs, () => session.send({ type: 'deadline.session' }))
+  }
+  return session
+}
+
+async function restoreMessages(session: Session, store: SessionStore, stored: StoredSession): Promise<void> {
+  const outbound = (session.outbound = session.makeOutbound())
+  const underWay = new Map(stored.inflight.map((entry) => [entry.sequence, entry]))
+  for (const entry of stored.inflight) if (entry.released) outbound.restoreReleased(entry)
+  for (let from = 1; ;) {
+    const page = await store.page(stored.key, from, PAGE_MESSAGES, PAGE_BYTES)
+    const last = page.at(-1)
+    if (last === undefined) return
+    for (const message of page) outbound.restore(message, underWay.get(message.sequence)?.packetId)
+    from = last.sequence + 1
+  }
+}
