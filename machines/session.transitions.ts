@@ -94,7 +94,7 @@ export const whenIncumbentChanged = {
   type: 'incumbentChanged',
   params: ({ event }: Answered<AdmissionOutcome>) => {
     const { incumbent, takeover } = only(event.output, 'admitted')
-    return { incumbent, previousState: takeover?.previousState }
+    return { incumbent, takeover }
   },
 } as const
 export const whenTakeoverAllowed = {

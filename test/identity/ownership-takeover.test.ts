@@ -226,6 +226,36 @@ describe('onTakeover', () => {
     await third.expectRefused(0x87)
   })
 
+  test('what it allowed counts for the owner that it was asked about only', async () => {
+    const answers: (() => void)[] = []
+    const asked: unknown[] = []
+    const t = startOwnership({
+      hooks: {
+        onTakeover: ({ username }, _, { grant }) => {
+          asked.push([username, grant.principal])
+          // Otto may have what is Anna's, and so may Emil, who needs no time to be decided on.
+          const verdict = grant.principal === 'anna' ? ({ type: 'allow' } as const) : next()
+          if (username === 'emil') return verdict
+          return new Promise<Verdict>((resolve) => answers.push(() => resolve(verdict)))
+        },
+      },
+    })
+    await t.connect({ clientId: 'c', ...staying, ...anna })
+    const second = t.knock({ clientId: 'c', ...staying, ...otto })
+    await t.settle()
+    const third = await t.connect({ clientId: 'c', ...staying, username: 'emil', password: 'x' })
+    answers[0]?.()
+    await t.settle()
+    answers[1]?.()
+    await second.expectRefused(0x87)
+    await third.expectNothing()
+    expect(asked).toEqual([
+      ['otto', 'anna'],
+      ['emil', 'anna'],
+      ['otto', 'emil'],
+    ])
+  })
+
   test('the session that it was asked about ends meanwhile: it is asked no more, and nobody is taken over', async () => {
     const answers: (() => void)[] = []
     const t = startOwnership({

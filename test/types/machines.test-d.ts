@@ -26,7 +26,7 @@ describe('sessionMachine.provide', () => {
         incumbentChanged: (_, params) => {
           expectTypeOf(params).toEqualTypeOf<{
             incumbent: string | undefined
-            previousState: 'online' | 'offline' | undefined
+            takeover: Takeover | undefined
           }>()
           return false
         },
