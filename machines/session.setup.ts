@@ -81,7 +81,7 @@ function attributeChanges(context: SessionContext, event: SessionEvent) {
   return changesBetween(context[scopeOf(event)], event.attributes)
 }
 
-interface Kept {
+export interface Kept {
   readonly sessionExpiryIntervalSeconds: number
   readonly connect: ConnectRequest | undefined
 }
