@@ -10,6 +10,7 @@ import { StreamConnection } from './codec/connection.ts'
 import { FlushQueue } from './codec/writer.ts'
 import { StatemqError } from './errors.ts'
 import type { BrokerEvent } from './events.ts'
+import { defaultLimits, type Limits } from './limits.ts'
 import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
 import { Keeping, Publication } from './publication.ts'
 import { channelBindingOf } from './net/channel-binding.ts'
@@ -20,11 +21,9 @@ import { EventBus } from './observe/event-bus.ts'
 import { guardLogger } from './observe/guarded-logger.ts'
 import { GuardedObservable } from './observe/guarded.ts'
 import {
-  defaultLimits,
   reachesOtherMachines,
   type BrokerOptions,
   type Clock,
-  type Limits,
   type ListenerOptions,
   type Logger,
   type ReloadOptions,

@@ -7,8 +7,6 @@ import type { Limits } from './limits.ts'
 import type { QoS, UserProperties } from './messages.ts'
 import type { PartialSubscriptions, RoleDefinitions } from './roles.ts'
 
-export { defaultLimits, type Limits } from './limits.ts'
-
 /** What an authenticator may offer one session, in place of what the broker offers all. */
 export interface GrantFeatures {
   readonly maximumQoS?: QoS

@@ -1,5 +1,6 @@
 import type { Publication } from '../publication.ts'
-import type { Clock, Limits } from '../options.ts'
+import type { Limits } from '../limits.ts'
+import type { Clock } from '../options.ts'
 import { LevelTrie, ROOT } from './level-trie.ts'
 
 /** Places in the tree that one call of {@link RetainedCursor.read} visits per message asked for, at most. */
