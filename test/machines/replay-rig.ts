@@ -210,6 +210,8 @@ export class Rig {
         maxTakeoversPerTenSeconds: Infinity,
         maxSessionExpirySeconds: options.maxSessionExpirySeconds ?? 4_294_967_295,
       },
+      // User names say here which of two ways a client takes, not who it is.
+      enhancedUsername: 'any',
       authenticators: [{ name: 'tests', methods: ['TICKET'], authenticate: (request) => this.#authenticate(request) }],
       hooks: this.#hooks(options.asksOnRegister ?? true),
       logger: {
