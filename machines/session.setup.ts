@@ -66,6 +66,11 @@ function changedGrant({ grant }: SessionContext, changes: Partial<Grant>): Grant
   return grant && Object.freeze({ ...grant, ...changes })
 }
 
+/** An embedder's own `authenticate` may have made a grant with what it had a use for only. */
+function rolesOf({ grant }: SessionContext): readonly string[] {
+  return (grant as Partial<Grant> | undefined)?.roles ?? []
+}
+
 function propertyChanges(context: SessionContext, event: SessionEvent) {
   return changesBetween(context.grant?.properties ?? {}, event.type === 'properties.change' ? event.properties : {})
 }
@@ -272,7 +277,7 @@ export const sessionSetup = setup({
     emitRolesChanged: emit(({ context, event }) => ({
       type: 'roles.changed' as const,
       roles: event.type === 'roles.change' ? event.roles : [],
-      previous: context.grant?.roles ?? [],
+      previous: rolesOf(context),
     })),
     emitPropertiesChanged: emit(({ context, event }) => ({
       type: 'properties.changed' as const,
@@ -316,7 +321,7 @@ export const sessionSetup = setup({
     hasStanding: ({ context }) => context.standing === 'valid',
     /** The order counts: a list is what it was given as. */
     changesRoles: ({ context, event }) =>
-      event.type === 'roles.change' && context.grant !== undefined && !isSameList(event.roles, context.grant.roles),
+      event.type === 'roles.change' && context.grant !== undefined && !isSameList(event.roles, rolesOf(context)),
     changesProperties: ({ context, event }) => context.grant !== undefined && isChange(propertyChanges(context, event)),
     changesAttributes: ({ context, event }) => isChange(attributeChanges(context, event)),
     /** The same where there is no connection to have any. */

@@ -4,6 +4,7 @@ import type { Grant } from '../hooks.ts'
 import type { BrokerOptions, ReloadOptions } from '../options.ts'
 import type { PartialSubscriptions } from '../roles.ts'
 import type { SessionCore } from './core.ts'
+import { propertiesOf, rolesOf } from './fixed-properties.ts'
 import type { Session } from './session.ts'
 
 /** The roles in force, for all sessions of a broker. */
@@ -35,11 +36,13 @@ export function reloadsRoles(changes: ReloadOptions): boolean {
 export function accessOfGrant(core: SessionCore, clientId: string, grant: Grant | undefined): Access | undefined {
   const { policy } = core.roles
   if (policy === undefined) return undefined
-  const { principal, roles, properties } = grant ?? NOBODY
-  return policy.accessFor({ clientId, principal, roles, properties })
+  return policy.accessFor({
+    clientId,
+    principal: grant?.principal,
+    roles: rolesOf(grant),
+    properties: propertiesOf(grant),
+  })
 }
-
-const NOBODY = { principal: undefined, roles: [], properties: {} }
 
 /**
  * What one session may do. It is looked up anew as soon as the grant is another one or the roles are

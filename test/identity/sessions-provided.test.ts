@@ -3,17 +3,22 @@ import { expect, test } from 'vitest'
 import { fromPromise } from 'xstate'
 
 import { sessionMachine, type AuthenticationOutcome } from '../../machines/index.ts'
-import type { Grant } from '../../src/index.ts'
+import type { BrokerOptions, Grant } from '../../src/index.ts'
 import { startBroker } from '../support/test-broker.ts'
 
-test('a grant with what it needs only is filed, selected, changed and watched', async () => {
+/** A broker whose clients get a grant of an embedder's making, which says no more than who they are. */
+function startOwn(options: BrokerOptions = {}) {
   const grant = { principal: 'ann', authenticator: 'own' } as Grant
   const machine = sessionMachine.provide({
     actors: {
       authenticate: fromPromise<AuthenticationOutcome, { sessionId: string }>(async () => ({ type: 'allowed', grant })),
     },
   })
-  const t = startBroker({ machine })
+  return startBroker({ machine, ...options })
+}
+
+test('a grant with what it needs only is filed, selected, changed and watched', async () => {
+  const t = startOwn()
   await t.connect({ clientId: 'a' })
   const told: string[] = []
   t.broker.sessions.watch('all').subscribe(({ type }) => told.push(type))
@@ -26,8 +31,29 @@ test('a grant with what it needs only is filed, selected, changed and watched', 
   ])
   const view = t.broker.sessions.get('a')!
   expect(view.setProperties({ x: '1' }).outcome).toBe('done')
+  expect(view.changeRoles({ add: ['r'] })).toMatchObject({ outcome: 'done', previous: [] })
   expect(view.setAttributes({ y: 1 }, { scope: 'session' }).outcome).toBe('done')
   await t.settle()
   expect([select('has x and @session.y is 1'), view.properties]).toEqual([['a'], { x: '1' }])
-  expect(told).toEqual(['initial', 'changed', 'changed'])
+  expect(select(`hasRoles ['r']`)).toEqual(['a'])
+  expect(told).toEqual(['initial', 'changed', 'changed', 'changed'])
+})
+
+test('and so do roles know that it has none, and no properties', async () => {
+  const t = startOwn({
+    roles: {
+      own: {
+        permissions: [
+          { topic: 'of/%p{place}', deny: 'publish' },
+          { topic: '#', allow: ['publish', 'subscribe'] },
+        ],
+      },
+    },
+  })
+  const client = await t.connect({ clientId: 'a' })
+  const answer = async (topic: string): Promise<number | undefined> =>
+    (await client.publish({ topic, qos: 1 }))?.reasonCode
+  expect(await answer('t')).toBe(0x87)
+  await t.broker.sessions.changeRoles({ clientId: 'a' }, { add: ['own'] })
+  expect([await answer('t'), await answer('of/here')]).toEqual([0x10, 0x87])
 })
