@@ -200,6 +200,8 @@ function takeoverActions(core: SessionCore, host: (acting: Acting) => Session) {
       if (incumbent === undefined) return
       countTakeover(core, host(acting), incumbent)
       incumbent.send({ type: 'session.discard' })
+      // That it is gone is a promise as well.
+      if (incumbent.keeper !== undefined) holdAnswers(host(acting))
     },
     handOver: (acting: Acting) => {
       const newcomer = host(acting)
@@ -264,6 +266,8 @@ function willActions(core: SessionCore, wills: Wills, host: (acting: Acting) => 
       const { pendingWill } = session
       // One of an earlier connection may still be on its way: it is no longer this session's to release or cancel.
       session.will = pendingWill && wills.arm(session, pendingWill, acting.context)
+      // CONNACK is on its way in this turn: it says that the will is in our hands.
+      if (pendingWill !== undefined) holdAnswers(session)
       session.pendingWill = undefined
     },
     releaseWill: (acting: Acting) => {

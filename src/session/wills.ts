@@ -45,7 +45,9 @@ export class Wills {
   arm(session: Session, will: WillPacket, context: SessionContext): WillHost {
     const input: WillInput = { sessionId: session.id, epoch: context.epoch, will: willSummaryOf(will) }
     const client = hookClientOf(session, context)
-    const host = this.#make({ session, policy: session.policy, will, input, client, key: session.keeper?.key })
+    // A will is sent also when it was the broker that went away (semantics 7.8), whatever becomes of its session.
+    const key = session.keeper?.key ?? this.#core.store?.nextSessionKey()
+    const host = this.#make({ session, policy: session.policy, will, input, client, key })
     host.keep()
     report(session, { type: 'will.armed', ...session.names, topic: will.topic }, context)
     return host

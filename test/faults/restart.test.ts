@@ -1,4 +1,7 @@
 /** What a broker with a store has after its process has ended: closed in order, or not at all. */
+import { cpSync } from 'node:fs'
+import { join } from 'node:path'
+
 import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { allow, type Authenticator, type BrokerEvent, type BrokerOptions } from '../../src/index.ts'
@@ -260,4 +263,25 @@ test('a session that was revoked stays revoked, and its will is not published', 
   const after = await start()
   expect(after.broker.sessions.get('c')?.context.standing).toBe('revoked')
   expect(after.events.filter(({ type }) => type === 'will.published')).toEqual([])
+})
+
+test('the will of a client that was online when its process was killed is sent once, persistent or not', async () => {
+  const { start, directory } = machine()
+  const before = await start()
+  const watcher = await before.connect({ clientId: 'w', ...persistent })
+  await watcher.subscribe([['gone/#', { qos: 1 }]])
+  watcher.drop()
+  await before.connect({ clientId: 'kept', ...persistent, will: { topic: 'gone/kept', qos: 1 } })
+  await before.connect({ clientId: 'passing', username: 'bob', will: { topic: 'gone/passing', qos: 1 } })
+  // As the next process finds it, if this one is killed now.
+  const copy = tempFolder()
+  cpSync(join(directory, 'data.mdb'), join(copy, 'data.mdb'))
+  const next = startBroker({ authenticators: [people], store: { type: 'lmdb', directory: copy } })
+  onTestFinished(() => next.close())
+  await next.broker.ready
+  await next.settle()
+  const back = await next.connect({ clientId: 'w', ...persistent })
+  await next.settle()
+  expect((await topics(back)).toSorted()).toEqual(['gone/kept', 'gone/passing'])
+  expect([...next.broker.sessions.keys()].toSorted()).toEqual(['kept', 'w'])
 })
