@@ -10,6 +10,7 @@ import { StepPlans, type ActionGroup, type StepPlan } from './step-plan.ts'
 import type {
   Action,
   ActionReference,
+  Assignment,
   Builtin,
   Cause,
   Guard,
@@ -206,11 +207,15 @@ class QuickSteps {
         scope.actionExecutor({ type, info, params, exec: action })
         continue
       }
-      // An assignment looks at context and children only; XState would work out the value of its snapshot anew.
-      const given = action.type === 'xstate.assign' ? copy(snapshot, { _nodes: [] }) : snapshot
+      const assigned = assignedBy(action, info, params)
+      if (assigned) {
+        snapshot = copy(snapshot, { context: assigned })
+        info = infoOf(snapshot, turn)
+        continue
+      }
       const extra = { internalQueue: turn.queue, deferredActorIds }
-      const [next, resolved, more] = action.resolve(scope, given, info, params, action, extra)
-      if (next !== given) snapshot = copy(snapshot, { context: next.context, children: next.children })
+      const [next, resolved, more] = action.resolve(scope, snapshot, info, params, action, extra)
+      if (next !== snapshot) snapshot = copy(snapshot, { context: next.context, children: next.children })
       if (action.retryResolve) retries.push([action, resolved])
       if (action.execute) {
         scope.actionExecutor({
@@ -235,6 +240,24 @@ function infoOf({ context }: Snapshot, { event, scope: { self, system } }: Turn)
 
 function isBuiltin(action: Action): action is Action & Builtin {
   return 'resolve' in action
+}
+
+/** The context that an `assign` makes; undefined where it is none, or one that spawns an actor. */
+function assignedBy({ type, assignment }: Builtin, info: Info, params: unknown): object | undefined {
+  if (type !== 'xstate.assign' || typeof assignment !== 'function') return undefined
+  try {
+    const made = (assignment as Assignment)({ ...info, spawn }, params)
+    return { ...info.context, ...made }
+  } catch (error) {
+    if (error === wantsActor) return undefined
+    throw error
+  }
+}
+
+const wantsActor = new Error('XState has to resolve this')
+
+function spawn(): never {
+  throw wantsActor
 }
 
 /** Actions and guards get the parameters that the chart states, or makes of context and event. */

@@ -51,9 +51,14 @@ export type Reference<F> = string | F | { readonly type: string; readonly params
 
 type PlainAction = (info: Info, params: unknown) => void
 
+/** What `assign` was given, where that is a function. */
+export type Assignment = (given: object, params: unknown) => object
+
 /** An action of XState's own making: `assign`, `emit`, `raise`, the start of a child. */
 export interface Builtin {
   readonly type: string
+  /** Of `assign`: a function, or a function or value for each field. */
+  readonly assignment?: object | Assignment
   resolve(
     scope: Scope,
     snapshot: Snapshot,
