@@ -117,6 +117,12 @@ const chart = setup({
     '*': { actions: 'hear' },
     end: { target: '.done', actions: ['hear', 'tell'] },
     e: { actions: 'break' },
+    loud: {
+      actions: assign(({ context, spawn }) => {
+        spawn('ask', { id: 'spawned', input: 1 })
+        return { count: context.count + 1 }
+      }),
+    },
     f: { guard: 'breaks' },
   },
   states: {
