@@ -7,6 +7,7 @@ import type { Logger } from '../options.ts'
 import { FileWatch } from './file-watch.ts'
 import { keysOf, readKeySet, type KeyQuery, type KeySource } from './jwt-keys.ts'
 import { invalid } from './jwt-options.ts'
+import { tell } from './tell.ts'
 
 /** A key set in a file, read again when the file changes. One that can't be read then changes nothing. */
 export class FileKeys implements KeySource {
@@ -41,7 +42,8 @@ export class FileKeys implements KeySource {
     try {
       this.#set = readKeySet(JSON.parse(await readFile(this.#path, 'utf8')))
     } catch (error) {
-      this.#logger?.warn({ file: this.#path, reason: problemOf(error) }, 'the JWT keys could not be read')
+      const details = { file: this.#path, reason: problemOf(error) }
+      tell(this.#logger, 'warn', details, 'the JWT keys could not be read')
     }
   }
 }

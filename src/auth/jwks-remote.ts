@@ -4,6 +4,7 @@ import type { Clock, Logger } from '../options.ts'
 import { jwtDefaults, type JwksOptions } from './jwt-options.ts'
 import { keysOf, readKeySet, type KeyQuery, type KeySource } from './jwt-keys.ts'
 import { TokenRefusal } from './jwt-refusal.ts'
+import { tell } from './tell.ts'
 
 /**
  * The keys that an identity provider publishes.
@@ -97,7 +98,8 @@ export class RemoteKeys implements KeySource {
     } catch (error) {
       if (this.#closed.signal.aborted) return
       const { origin, pathname } = this.#url
-      this.#logger?.warn({ url: origin + pathname, reason: problemOf(error) }, 'the JWT keys could not be fetched')
+      const details = { url: origin + pathname, reason: problemOf(error) }
+      tell(this.#logger, 'warn', details, 'the JWT keys could not be fetched')
     }
   }
 

@@ -12,6 +12,7 @@ import { FileWatch } from './file-watch.ts'
 import { Gate } from './gate.ts'
 import { fakeHash, verifyPassword } from './password-hash.ts'
 import { maxPasswordFileBytes, readPasswordUsers, type PasswordUser, type PasswordUsers } from './password-users.ts'
+import { tell } from './tell.ts'
 
 export interface PasswordFileOptions {
   /** Made by `statemq passwd`; the format is in docs/authenticators.md. */
@@ -143,7 +144,8 @@ class FileAuthenticator implements PasswordFile {
     for (; !step.done; step = reading.next()) await nextTurn()
     this.#users = step.value
     this.#hashes = hashesOf(step.value)
-    logger?.info({ authenticator: this.name, file: path, users: step.value.size }, 'the password file was read again')
+    const details = { authenticator: this.name, file: path, users: step.value.size }
+    tell(logger, 'info', details, 'the password file was read again')
   }
 
   /** A broken file changes nothing: better the users of a minute ago than none, or half of them. */
@@ -153,7 +155,7 @@ class FileAuthenticator implements PasswordFile {
     } catch (error) {
       const { path, logger } = this.#options
       const details = { authenticator: this.name, file: path, err: error }
-      logger?.warn(details, 'the password file was not read again; its users stay as they were')
+      tell(logger, 'warn', details, 'the password file was not read again; its users stay as they were')
     }
   }
 
@@ -164,7 +166,7 @@ class FileAuthenticator implements PasswordFile {
     // Threat 96. Others may not read it, and a group not write it.
     if ((mode & 0o027) !== 0) {
       const details = { authenticator: this.name, file: path, mode: `0${(mode & 0o777).toString(8)}` }
-      logger?.warn(details, 'the password file is open to others; chmod 600 keeps the hashes to yourself')
+      tell(logger, 'warn', details, 'the password file is open to others; chmod 600 keeps the hashes to yourself')
     }
   }
 

@@ -15,6 +15,7 @@ import {
   type ScramMechanism,
 } from './scram-credentials.ts'
 import { readScramUsers, scramFileHeader, type ScramProfile, type ScramUser, type ScramUsers } from './scram-users.ts'
+import { tell } from './tell.ts'
 
 /** A file of SCRAM users that is read again when it changes. One that breaks leaves the last good one in use. */
 export class ScramFile {
@@ -59,10 +60,11 @@ export class ScramFile {
     try {
       this.#judge(await stat(file))
       this.#content = readScramUsers(await readFile(file, 'utf8'), file)
-      this.#logger?.info({ file, users: this.#content.users.size }, 'the file of SCRAM users was read again')
+      const details = { file, users: this.#content.users.size }
+      tell(this.#logger, 'info', details, 'the file of SCRAM users was read again')
     } catch (error) {
       const details = { file, err: fileError(file, error) }
-      this.#logger?.warn(details, 'the file of SCRAM users was not read again; its users stay as they were')
+      tell(this.#logger, 'warn', details, 'the file of SCRAM users was not read again; its users stay as they were')
     }
   }
 
@@ -73,7 +75,12 @@ export class ScramFile {
     // Threat 96. Others may not read it, and a group not write it.
     if ((mode & 0o027) !== 0) {
       const details = { file, mode: `0${(mode & 0o777).toString(8)}` }
-      this.#logger?.warn(details, 'the file of SCRAM users is open to others; chmod 600 keeps the keys to yourself')
+      tell(
+        this.#logger,
+        'warn',
+        details,
+        'the file of SCRAM users is open to others; chmod 600 keeps the keys to yourself',
+      )
     }
   }
 }

@@ -19,6 +19,7 @@ import { ScramExchange } from './scram-exchange.ts'
 import { ScramFile } from './scram-file.ts'
 import { parseClientFirst, ScramSyntaxError, type ClientFirst } from './scram-messages.ts'
 import type { ScramLookup, ScramUser } from './scram-users.ts'
+import { tell } from './tell.ts'
 
 export interface ScramOptions {
   /** Path of a file that {@link addScramUser} writes, or a function. */
@@ -99,7 +100,7 @@ class ScramAuthenticator implements Authenticator {
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof ScramSyntaxError)) throw error
       const details = { authenticator: this.name, clientId: request.clientId, reason: error.message }
-      this.#options.logger?.debug(details, 'SCRAM authentication failed')
+      tell(this.#options.logger, 'debug', details, 'SCRAM authentication failed')
       // Threats 64 and 70: one answer to all of them. Server error values (RFC 5802 `e=`) are not sent.
       return deny(ReasonCode.NotAuthorized, 'SCRAM authentication failed')
     }
