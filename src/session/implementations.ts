@@ -16,6 +16,7 @@ import { refuseConnect, sayGoodbye, type Farewell } from './farewell.ts'
 import { Inbound } from './inbound.ts'
 import { silenceTicks } from './keepalive.ts'
 import { holdAnswers, keepSession } from './keeping.ts'
+import { quicken } from './quick-steps.ts'
 import type { Session } from './session.ts'
 import type { Wills } from './wills.ts'
 
@@ -41,7 +42,7 @@ export function implement(machine: SessionMachine, core: SessionCore, wills: Wil
   }
   // Whoever decides in our place is asked about every client, also where we would know at once.
   core.decidesAtOnce = 'authenticate' in kept.actors && 'admit' in kept.actors
-  return machine.provide(kept as Parameters<SessionMachine['provide']>[0])
+  return quicken(machine.provide(kept as Parameters<SessionMachine['provide']>[0]))
 }
 
 /** Leaves out of `ours` whatever is no longer what the bare chart has under that name. */
