@@ -63,6 +63,8 @@ class FileAuthenticator implements PasswordFile {
   readonly #key = randomBytes(32)
   #users: PasswordUsers
   #hashes: readonly string[]
+  /** The last reading that was asked for. */
+  #reading: Promise<void> = Promise.resolve()
 
   constructor(options: PasswordFileOptions) {
     this.#options = options
@@ -130,7 +132,14 @@ class FileAuthenticator implements PasswordFile {
     }
   }
 
-  async reload(): Promise<void> {
+  /** One after the other: of two, the one that has read the file last decides who the users are. */
+  reload(): Promise<void> {
+    const read = this.#reading.then(() => this.#read())
+    this.#reading = read.catch(() => {})
+    return read
+  }
+
+  async #read(): Promise<void> {
     const { path, logger } = this.#options
     let text
     try {
