@@ -47,7 +47,11 @@ export class LmdbStore implements Store {
 
   async open(): Promise<void> {
     const { directory, durability = 'disk', onDamage } = this.#options
-    const environment = await this.#openDirectory(directory, durability)
+    const environment = await this.#openDirectory(directory, durability).catch((error: unknown) => {
+      if (error instanceof StatemqError) throw error
+      // The system refuses: no permission, no directory, a read-only disk.
+      throw new StatemqError('SMQ_STORE_FAILED', `${directory}: ${(error as Error).message}`, { cause: error })
+    })
     this.#environment = environment
     this.#writer = new LmdbWriter(environment.tables, this.#lines)
     this.#reader = new LmdbReader(environment.tables, this.#lines, this.#writer, onDamage ?? (() => {}))
