@@ -1,5 +1,4 @@
 import type { QoS } from '../messages.ts'
-import type { Publication } from '../publication.ts'
 import type { BatchFacts } from './line.ts'
 import { readMessage, writeMessage } from './message-record.ts'
 import type { RecordReader, RecordWriter } from './record.ts'
@@ -24,11 +23,10 @@ export interface BatchHead extends BatchFacts {
   readonly references: readonly number[]
 }
 
-/** A message that several sessions wait for, by the number it is kept under. */
-export interface SharedMessages {
-  /** Undefined: the message goes into the batch itself. */
-  numberOf(publication: Publication): number | undefined
-}
+/** A message for a batch; one with a reference is kept elsewhere. */
+export type BatchMessage =
+  | (QueuedMessage & { readonly reference?: number | undefined })
+  | (Omit<QueuedMessage, 'publication'> & { readonly publication?: undefined; readonly reference: number })
 
 const Flag = {
   QoS: 0b0000_0011,
@@ -38,10 +36,10 @@ const Flag = {
   Reference: 0b0010_0000,
 } as const
 
-/** Writes messages that rise in their sequences; returns what its head says. */
-export function writeBatch(out: RecordWriter, messages: readonly QueuedMessage[], shared: SharedMessages): BatchHead {
-  const head = headOf(messages, shared)
-  const { first, last, count, bytes, gaps, references } = head
+/** Writes messages that rise in their sequences; returns what its head says. `bytes`: where not all of them are at hand. */
+export function writeBatch(out: RecordWriter, messages: readonly BatchMessage[], bytes = bytesOf(messages)): BatchHead {
+  const head = headOf(messages, bytes)
+  const { first, last, count, gaps, references } = head
   out
     .varint(count)
     .varint(bytes)
@@ -51,7 +49,7 @@ export function writeBatch(out: RecordWriter, messages: readonly QueuedMessage[]
   for (const number of references) out.varint(number)
   let before = first
   for (const message of messages) {
-    const isReference = shared.numberOf(message.publication) !== undefined
+    const { reference, publication } = message
     out.varint(message.sequence - before)
     before = message.sequence
     out.uint8(
@@ -59,32 +57,32 @@ export function writeBatch(out: RecordWriter, messages: readonly QueuedMessage[]
         (message.retain ? Flag.Retain : 0) |
         (message.subscriptionIdentifiers === undefined ? 0 : Flag.Identifiers) |
         (message.shared === undefined ? 0 : Flag.Shared) |
-        (isReference ? Flag.Reference : 0),
+        (reference === undefined ? 0 : Flag.Reference),
     )
     if (message.subscriptionIdentifiers !== undefined) {
       out.varint(message.subscriptionIdentifiers.length)
       for (const identifier of message.subscriptionIdentifiers) out.varint(identifier)
     }
     if (message.shared !== undefined) out.text(message.shared)
-    if (!isReference) writeMessage(out, message.publication)
+    if (reference === undefined && publication) writeMessage(out, publication)
   }
   return head
 }
 
-function headOf(messages: readonly QueuedMessage[], shared: SharedMessages): BatchHead {
+function headOf(messages: readonly BatchMessage[], bytes: number): BatchHead {
   const first = messages[0]!.sequence
   const last = messages.at(-1)!.sequence
-  const references: number[] = []
-  let bytes = 0
-  for (const { publication } of messages) {
-    bytes += publication.sizeBytes
-    const number = shared.numberOf(publication)
-    if (number !== undefined) references.push(number)
-  }
+  const references = messages.flatMap(({ reference }) => reference ?? [])
   return { first, last, count: messages.length, bytes, gaps: gapsOf(messages, first, last), references }
 }
 
-function gapsOf(messages: readonly QueuedMessage[], first: number, last: number): Set<number> | undefined {
+function bytesOf(messages: readonly BatchMessage[]): number {
+  let bytes = 0
+  for (const { publication } of messages) bytes += publication?.sizeBytes ?? 0
+  return bytes
+}
+
+function gapsOf(messages: readonly BatchMessage[], first: number, last: number): Set<number> | undefined {
   if (last - first + 1 === messages.length) return undefined
   const gaps = new Set<number>()
   let expected = first
@@ -105,15 +103,11 @@ export function readBatchHead(record: RecordReader, first: number): BatchHead {
   return { first, last, count, bytes, gaps: missing.length > 0 ? new Set(missing) : undefined, references }
 }
 
-/** One message of a batch, its publication either in it or elsewhere. */
-export interface BatchEntry extends Omit<QueuedMessage, 'publication'> {
-  readonly publication: Publication | undefined
-  /** The number that it is kept under; undefined where `publication` is there. */
-  readonly reference: number | undefined
-}
-
 /** Reads the messages behind a {@link readBatchHead}, one after the other. */
-export function* readBatch(record: RecordReader, { first, count, references }: BatchHead): Generator<BatchEntry, void> {
+export function* readBatch(
+  record: RecordReader,
+  { first, count, references }: BatchHead,
+): Generator<BatchMessage, void> {
   let sequence = first
   let referred = 0
   for (let left = count; left > 0; left--) {
@@ -126,15 +120,14 @@ export function* readBatch(record: RecordReader, { first, count, references }: B
     }
     const shared = flags & Flag.Shared ? record.text() : undefined
     const reference = flags & Flag.Reference ? references[referred++] : undefined
-    yield {
+    const delivery = {
       sequence,
       qos: (flags & Flag.QoS) as QoS,
       retain: (flags & Flag.Retain) !== 0,
       subscriptionIdentifiers,
       shared,
-      publication: reference === undefined ? readMessage(record) : undefined,
-      reference,
     }
+    yield reference === undefined ? { ...delivery, publication: readMessage(record) } : { ...delivery, reference }
   }
 }
 

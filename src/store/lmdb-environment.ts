@@ -1,9 +1,10 @@
-import { chmod, mkdir, open as openFile, stat, statfs } from 'node:fs/promises'
+import { chmod, mkdir, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import type { Database, RootDatabase } from 'lmdb'
+import type { Database, RootDatabase, RootDatabaseOptionsWithPath } from 'lmdb'
 
 import { StatemqError } from '../errors.ts'
+import { checkPages } from './lmdb-pages.ts'
 import { lockDirectory } from './lock.ts'
 
 /** `disk`: a promise is kept through a power cut. `os`: through the end of the process, not of the machine. */
@@ -43,6 +44,8 @@ export interface Environment {
    * SMQ_STORE_FULL or SMQ_STORE_FAILED.
    */
   commit(steps: readonly Step[]): Promise<void>
+  /** Copies what is durable into `data.mdb` of another directory, without the room that is free in it. */
+  copyTo(directory: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -51,33 +54,26 @@ export async function openEnvironment(directory: string, durability: Durability)
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const unlock = await lockDirectory(directory)
   try {
-    return await openLocked(directory, durability, unlock)
+    const environment = await openLocked(directory, durability)
+    const close = async (): Promise<void> => {
+      await environment.close()
+      await unlock()
+    }
+    return { ...environment, close }
   } catch (error) {
     await unlock()
     throw error
   }
 }
 
-async function openLocked(
-  directory: string,
-  durability: Durability,
-  unlock: () => Promise<void>,
-): Promise<Environment> {
+/** The same for whoever holds the lock already, and goes on holding it. */
+export async function openLocked(directory: string, durability: Durability): Promise<Environment> {
   const file = join(directory, 'data.mdb')
-  await assertWhole(file)
+  const facts = await checkPages(file)
   // Loaded where it is used: a broker that keeps nothing needs no native code.
   const { open } = await import('lmdb')
-  const root = open<Buffer, Buffer>({
-    path: directory,
-    noSubdir: false,
-    encoding: 'binary',
-    keyEncoding: 'binary',
-    // What belongs together is told by `batch`; the other way a commit that fails rejects a promise that nobody has.
-    eventTurnBatching: false,
-    maxDbs: tableNames.length + 2,
-    // With it a commit would count as done before it is flushed (threats, fact 4): for `os` that is what is asked for.
-    overlappingSync: durability === 'os',
-  })
+  if (facts?.isOverlapping === true && durability === 'disk') await fallBack(open, directory)
+  const root = open<Buffer, Buffer>(optionsOf(directory, durability))
   await Promise.all([chmod(file, 0o600), chmod(join(directory, 'lock.mdb'), 0o600)])
   const table = (name: string): Table =>
     root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' })
@@ -91,11 +87,30 @@ async function openLocked(
   return {
     tables,
     commit: (steps) => commit(root, directory, steps),
-    close: async () => {
-      await root.close()
-      await unlock()
-    },
+    copyTo: (into) => root.backup(into, true),
+    close: () => root.close(),
   }
+}
+
+function optionsOf(path: string, durability: Durability): RootDatabaseOptionsWithPath & { permissionsMode: number } {
+  return {
+    path,
+    noSubdir: false,
+    // Nobody else reads what clients said to each other (threat 96); its types leave it out.
+    permissionsMode: 0o600,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+    // What belongs together is told by `batch`; the other way a commit that fails rejects a promise that nobody has.
+    eventTurnBatching: false,
+    maxDbs: tableNames.length + 2,
+    // With it a commit would count as done before it is flushed (threats, fact 4): for `os` that is what is asked for.
+    overlappingSync: durability === 'os',
+  }
+}
+
+/** After a power cut LMDB goes back to what was flushed; only where it is opened as it was before. */
+async function fallBack(open: (typeof import('lmdb'))['open'], directory: string): Promise<void> {
+  await open(optionsOf(directory, 'os')).close()
 }
 
 async function commit(root: RootDatabase<Buffer, Buffer>, directory: string, steps: readonly Step[]): Promise<void> {
@@ -137,40 +152,4 @@ async function assertFormat(table: Table): Promise<void> {
   if (found[0] !== FORMAT) {
     throw new StatemqError('SMQ_STORE_VERSION', `it has format ${found[0]}, this version reads ${FORMAT}`)
   }
-}
-
-/** Where the meta page of an LMDB file says what, from the start of the page. */
-const META = { magic: 0xbeefc0de, magicAt: 24, pageSizeAt: 48, lastPageAt: 144, transactionAt: 152 } as const
-
-/** A file that was cut off would end the process by SIGBUS once it is mapped (threat 12). */
-async function assertWhole(file: string): Promise<void> {
-  const facts = await stat(file).catch(() => undefined)
-  if (facts === undefined || facts.size === 0) return
-  const handle = await openFile(file, 'r')
-  try {
-    const head = Buffer.alloc(2 * 65_536)
-    const { bytesRead } = await handle.read(head, 0, head.length, 0)
-    const needed = bytesInUse(head.subarray(0, bytesRead))
-    if (needed === undefined) throw new StatemqError('SMQ_STORE_DAMAGED', `${file} is not an LMDB file`)
-    if (facts.size < needed) {
-      throw new StatemqError('SMQ_STORE_DAMAGED', `${file} was cut off: it has ${facts.size} of ${needed} bytes`)
-    }
-  } finally {
-    await handle.close()
-  }
-}
-
-/** Where the last page in use ends, by the newer one of the two meta pages. */
-function bytesInUse(head: Buffer): number | undefined {
-  if (head.length < META.transactionAt + 8 || head.readUInt32LE(META.magicAt) !== META.magic) return undefined
-  const pageBytes = head.readUInt32LE(META.pageSizeAt)
-  const metas = [0, pageBytes].filter((at) => {
-    return at + META.transactionAt + 8 <= head.length && head.readUInt32LE(at + META.magicAt) === META.magic
-  })
-  const newest = metas.sort((a, b) => transactionOf(head, b) - transactionOf(head, a))[0] ?? 0
-  return (Number(head.readBigUInt64LE(newest + META.lastPageAt)) + 1) * pageBytes
-}
-
-function transactionOf(head: Buffer, meta: number): number {
-  return Number(head.readBigUInt64LE(meta + META.transactionAt))
 }

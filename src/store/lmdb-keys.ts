@@ -55,6 +55,9 @@ export function numberKey(number: number): Buffer {
   return bytes
 }
 
+/** Where the highest number that a session was given is counted. */
+export const LAST_KEY = Buffer.from('last-session-key')
+
 export const numberOf = (key: Buffer): number => key.readUIntBE(0, 6)
 export const sessionOf = (key: Buffer): SessionKey => key.readUIntBE(0, 6)
 export const packetIdOf = (key: Buffer): number => key.readUInt16BE(6)

@@ -3,6 +3,7 @@ import { writeBatch, writeSteps, type BatchHead } from './batch-record.ts'
 import { Line } from './line.ts'
 import type { Step, Table, Tables } from './lmdb-environment.ts'
 import {
+  LAST_KEY,
   behindSession,
   epochKey,
   filterKey,
@@ -219,7 +220,8 @@ export class LmdbWriter {
   }
 
   #writeBatch(key: SessionKey, messages: readonly QueuedMessage[], shared: Map<Publication, number>): void {
-    const head = writeBatch(this.#out.reset(), messages, { numberOf: (publication) => shared.get(publication) })
+    const entries = messages.map((message) => ({ ...message, reference: shared.get(message.publication) }))
+    const head = writeBatch(this.#out.reset(), shared.size === 0 ? messages : entries)
     this.#put(this.#tables.batches, sequenceKey(key, head.first), seal(this.#out.content()))
     this.#effects.push(() => this.know(key, head))
   }
@@ -231,7 +233,6 @@ export class LmdbWriter {
   }
 }
 
-const LAST_KEY = Buffer.from('last-session-key')
 const NOTHING = Buffer.alloc(0)
 
 /** The line of a session, made where there is none. */

@@ -1,0 +1,137 @@
+import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { createInterface } from 'node:readline'
+import type { Readable, Writable } from 'node:stream'
+
+import type { Command } from 'commander'
+
+import { StatemqError } from '../errors.ts'
+
+interface StoreFlags {
+  readonly data: string
+}
+
+const help = `
+The store must be nobody else's meanwhile: stop the broker first.
+
+verify reads every record; the status is 1 where one is damaged.
+compact gives the room that is free in the file back to the disk.
+export writes everything as JSON lines, import reads them into an empty directory or store.`
+
+/** `statemq store`: looks after the directory that a broker keeps its sessions in. */
+export function addStoreCommand(program: Command, write: (text: string) => void): void {
+  const store = program
+    .command('store')
+    .description('verify, compact, export or import a store on disk')
+    .addHelpText('after', help)
+  const add = (name: string, description: string): Command =>
+    store
+      .command(name)
+      .description(description)
+      .requiredOption('--data <dir>', 'the directory of the store')
+      .allowExcessArguments(false)
+  add('verify', 'read every record and say what is damaged').action(async ({ data }: StoreFlags) => {
+    await verify(data, write)
+  })
+  add('compact', 'make the file as small as what is in it').action(async ({ data }: StoreFlags) => {
+    const { compactStore } = await import('../store/maintenance.ts')
+    const { bytesBefore, bytesAfter } = await compactStore(data)
+    write(`${bytesBefore} bytes before, ${bytesAfter} bytes now\n`)
+  })
+  add('export', 'write everything as JSON lines')
+    .argument('[file]', 'where to (default: standard output); must not exist')
+    .action(async (file: string | undefined, { data }: StoreFlags) => {
+      await exportTo(data, file)
+    })
+  add('import', 'read what export wrote')
+    .argument('[file]', 'where from (default: standard input)')
+    .action(async (file: string | undefined, { data }: StoreFlags) => {
+      const { importStore } = await import('../store/maintenance.ts')
+      const lines = linesOf(file === undefined ? process.stdin : createReadStream(file))
+      write(`${await importStore(data, lines, progress())} records imported\n`)
+    })
+}
+
+async function verify(data: string, write: (text: string) => void): Promise<void> {
+  const [{ withStore }, { verifyStore }] = await Promise.all([
+    import('../store/maintenance.ts'),
+    import('../store/verify.ts'),
+  ])
+  const { findings, damaged, records, ...counts } = await withStore(data, (store) => verifyStore(store, progress()))
+  for (const { table, key, problem } of findings) write(`${table} ${key}: ${problem}\n`)
+  if (damaged > findings.length) write(`and ${damaged - findings.length} more\n`)
+  const { sessions, subscriptions, queuedMessages, retainedMessages, wills } = counts
+  write(
+    `${sessions} sessions, ${subscriptions} subscriptions, ${queuedMessages} queued messages, ` +
+      `${retainedMessages} retained messages, ${wills} wills\n`,
+  )
+  if (damaged > 0) throw new StatemqError('SMQ_STORE_DAMAGED', `${damaged} of ${records} records`)
+  write(`all of ${records} records are whole\n`)
+}
+
+async function exportTo(data: string, file: string | undefined): Promise<void> {
+  const [{ withStore }, { exportLines }] = await Promise.all([
+    import('../store/maintenance.ts'),
+    import('../store/transfer.ts'),
+  ])
+  await withStore(data, async (store) => {
+    // Sessions and messages are nobody else's business.
+    const handle = file === undefined ? undefined : await openNew(file)
+    const out = handle?.createWriteStream() ?? process.stdout
+    const tell = progress()
+    let records = 0
+    for (const line of exportLines(store)) {
+      await writeTo(out, `${line}\n`)
+      tell(++records)
+    }
+    if (handle)
+      await new Promise<void>((resolve, reject) =>
+        out.end((error?: Error | null) => (error ? reject(error) : resolve())),
+      )
+  })
+}
+
+async function openNew(file: string): Promise<Awaited<ReturnType<typeof open>>> {
+  try {
+    return await open(file, 'wx', 0o600)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') throw new StatemqError('SMQ_USAGE', `${file} exists already`, { cause: error })
+    throw new StatemqError('SMQ_STORE_FAILED', message, { cause: error })
+  }
+}
+
+/** Waits where the reader is slower: nothing gathers in memory. */
+function writeTo(out: Writable, text: string): Promise<void> | undefined {
+  if (out.write(text)) return undefined
+  return new Promise((resolve, reject) => {
+    const done = (error?: Error): void => {
+      out.off('drain', done).off('error', done)
+      if (error) reject(error)
+      else resolve()
+    }
+    out.on('drain', done).on('error', done)
+  })
+}
+
+async function* linesOf(input: Readable): AsyncGenerator<string, void> {
+  const failed = new Promise<never>((_resolve, reject) => input.once('error', reject))
+  failed.catch(() => {})
+  const lines = createInterface({ input, crlfDelay: Infinity })[Symbol.asyncIterator]()
+  while (true) {
+    const next = await Promise.race([lines.next(), failed])
+    if (next.done) return
+    yield next.value
+  }
+}
+
+/** Tells a person at a terminal now and then how far it is. */
+function progress(): (records: number) => void {
+  if (!process.stderr.isTTY) return () => {}
+  let toldAtMs = Date.now()
+  return (records) => {
+    if (Date.now() - toldAtMs < 1_000) return
+    toldAtMs = Date.now()
+    process.stderr.write(`\r${records} records `)
+  }
+}
