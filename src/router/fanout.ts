@@ -144,18 +144,21 @@ export class Fanout {
     if (member) this.#give(publication, member, group)
   }
 
-  /** Whose turn it is; where roles keep the message from that member, somebody else whom they let have it. */
+  /** Whose turn it is; where grant or roles keep the message from that member, somebody else who may have it. */
   #memberFor(publication: Publication, group: SharedGroup<Subscriber>): Subscription<Subscriber> | undefined {
     const strategy = publication.sharedStrategy ?? this.#options.strategy
     const member = group.choose(strategy, loadOf, isAvailable)
-    if (member === undefined || !member.subscriber.checksMessages) return member
+    if (member === undefined || (member.subscriber.hasRights && !member.subscriber.checksMessages)) return member
     const may = ({ subscriber, qos }: Subscription<Subscriber>): boolean =>
-      !subscriber.checksMessages ||
-      subscriber.mayReceive(publication.topic, lower(publication.qos, qos), group.group) !== undefined
+      subscriber.hasRights &&
+      (!subscriber.checksMessages ||
+        subscriber.mayReceive(publication.topic, lower(publication.qos, qos), group.group) !== undefined)
     if (may(member)) return member
     const permitted = group.members.filter(may)
     const present = new Set(permitted.map(({ subscriber }) => subscriber).filter(isAvailable))
-    return present.size > 0 ? group.choose(strategy, loadOf, (subscriber) => present.has(subscriber)) : permitted[0]
+    if (present.size > 0) return group.choose(strategy, loadOf, (subscriber) => present.has(subscriber))
+    // One without rights is where it ends, and is told of.
+    return permitted[0] ?? (member.subscriber.hasRights ? undefined : member)
   }
 
   #give(publication: Publication, member: Subscription<Subscriber>, group: SharedGroup<Subscriber>): void {

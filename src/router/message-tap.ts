@@ -11,6 +11,7 @@ export class MessageTap implements Subscriber {
   readonly clientId = ''
   readonly isSession = false
   readonly isAvailable = true
+  readonly hasRights = true
   readonly load = 0
   /** The embedder's own code: roles are for clients. */
   readonly checksMessages = false

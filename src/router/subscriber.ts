@@ -20,6 +20,8 @@ export interface Subscriber {
   readonly isSession: boolean
   /** For shared subscriptions: whether it can take a message now. */
   readonly isAvailable: boolean
+  /** For shared subscriptions: whether it may have any message at all. */
+  readonly hasRights: boolean
   /** For shared subscriptions: messages in flight and waiting. */
   readonly load: number
   /** What it may receive is to be asked about each message. */

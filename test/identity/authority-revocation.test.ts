@@ -39,6 +39,24 @@ describe('semantics 7.16: revocation', () => {
     },
   )
 
+  test('messages of a shared subscription go to members that have rights, also where none is there', async () => {
+    const t = startAuthority()
+    for (const clientId of ['a', 'b']) {
+      const member = await t.ticket({}, { clientId })
+      await member.subscribe([['$share/g/in', { qos: 1 }]])
+      member.drop()
+    }
+    await t.settle()
+    t.view().revoke()
+    for (const payload of ['1', '2', '3']) await t.broker.publish({ topic: 'in', payload, qos: 1 })
+    expect([t.view('a').queuedMessages, t.view('b').queuedMessages]).toEqual([0, 3])
+    t.view('b').revoke()
+    await t.broker.publish({ topic: 'in', payload: '4', qos: 1 })
+    await t.settle()
+    // Those that waited, and the one that nobody may have.
+    expect(t.told('message.dropped')).toHaveLength(4)
+  })
+
   test('a session that ends with its connection ends, without its will', async () => {
     const t = startAuthority()
     const client = await t.ticket(
