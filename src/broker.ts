@@ -123,8 +123,6 @@ class Engine implements Broker {
     this.#idPrefix = `s${store.nextSessionKey()}.`
     await restoreAll({ core: this.#core, store, wills: this.#wills, policy: this.#entrances.inside.policy })
     this.#isReady = true
-    const { sessions, router } = { sessions: this.sessions.size, router: this.#core.router }
-    this.#logger.info({ store: store.name, sessions, retained: router.retained.count }, 'the store is open')
   }
 
   get machine(): SessionMachine {

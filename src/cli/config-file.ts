@@ -124,11 +124,14 @@ function problemsOf(error: z.ZodError, value: unknown, locator: Locator): Proble
 /** Every key of the schema, wherever it stands: to guess what a misspelt one was meant to be. */
 const knownKeys: readonly string[] = (() => {
   const keys = new Set<string>()
-  JSON.stringify(z.toJSONSchema(configSchema, { unrepresentable: 'any', io: 'input' }), (key, value: unknown) => {
-    if (key === 'properties' && typeof value === 'object' && value)
-      for (const name of Object.keys(value)) keys.add(name)
-    return value
-  })
+  // What is rewritten before it is judged has keys on one side only.
+  for (const io of ['input', 'output'] as const) {
+    JSON.stringify(z.toJSONSchema(configSchema, { unrepresentable: 'any', io }), (key, value: unknown) => {
+      if (key === 'properties' && typeof value === 'object' && value)
+        for (const name of Object.keys(value)) keys.add(name)
+      return value
+    })
+  }
   return [...keys]
 })()
 

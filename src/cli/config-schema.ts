@@ -4,11 +4,12 @@ import { defaultLimits, limitFault, type Limits } from '../limits.ts'
 import type { BrokerOptions, CommonListenerOptions } from '../options.ts'
 import { authenticators } from './authenticator-schema.ts'
 import { logLevels } from './log-levels.ts'
+import { durabilities, storeTypes } from './store-kinds.ts'
 
 /** The options that take code, which a file can't hold. */
 type CodeOnly = 'hooks' | 'machine' | 'clock' | 'logger' | 'server'
 
-/** Named apart from the others: its directory is the command's `--data`. */
+/** Named apart from the others: the command has defaults of its own for it. */
 type NamedApart = 'store'
 
 /** Zod's own number type refuses infinity, and a person may write it as a word. */
@@ -138,11 +139,27 @@ const brokerOptions = {
   sharedSubscriptionAvailable: z.boolean().exactOptional(),
 } satisfies Record<Exclude<keyof BrokerOptions, CodeOnly | NamedApart>, z.ZodType>
 
+/** `store: memory` says the same as `store: { type: memory }`. */
+const store = z
+  .unknown()
+  .transform((value) => (typeof value === 'string' ? { type: value } : value))
+  .pipe(
+    z
+      .strictObject({
+        type: z.enum(storeTypes).exactOptional(),
+        directory: filled.exactOptional(),
+        durability: z.enum(durabilities).exactOptional(),
+      })
+      .refine(({ type, directory, durability }) => type !== 'memory' || !(directory ?? durability), {
+        error: 'memory has neither a directory nor a durability',
+      }),
+  )
+
 /** What a configuration file may say: strict, so that a misspelt key is an error and not a default. */
 export const configSchema = z.strictObject({
   listeners: z.array(listener).min(1).exactOptional(),
   ...brokerOptions,
-  store: z.literal('memory').exactOptional(),
+  store: store.exactOptional(),
   logLevel: z.enum(logLevels).exactOptional(),
   drainTimeoutMs: z.int().min(0).exactOptional(),
 })

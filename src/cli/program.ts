@@ -6,6 +6,8 @@ import { ConfigurationError, nearest, problemLine } from './config-problems.ts'
 import { logLevels } from './log-levels.ts'
 import { addPasswdCommand } from './passwd.ts'
 import type { Flags } from './settings.ts'
+import { addStoreCommand } from './store.ts'
+import { durabilities, storeTypes } from './store-kinds.ts'
 import { packageVersion } from './version.ts'
 
 const help = `
@@ -14,6 +16,9 @@ listener of the file, --ws-port and --ws-host the first ws listener, --unix the 
 where there is none they add one. Every key of the file is in docs/configuration.md.
 
 Without authenticators configured, listeners open on loopback addresses only, unless --allow-anonymous.
+
+What is acknowledged is on disk first: --store lmdb, in --data, which begins with mode 0700. --durability os
+flushes nothing: it survives a killed process, but no power cut. --store memory forgets with the process.
 
 SIGTERM and SIGINT drain and stop. SIGHUP reads the configuration again: roles, authenticators, TLS
 files, listeners; one that is not valid changes nothing, and the log says why.
@@ -28,6 +33,12 @@ function port(text: string): number {
   return value
 }
 
+/** What a shell makes of a variable that is not set must not be the folder that it runs in. */
+function filled(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Expected a name.')
+  return text
+}
+
 function collect(text: string, earlier: readonly string[] = []): readonly string[] {
   return [...earlier, text]
 }
@@ -40,8 +51,10 @@ function withSettings(command: Command): Command {
     .option('--ws-port <number>', 'also listen for WebSocket connections on this port', port)
     .option('--ws-host <address>', 'address of the WebSocket listener (default: that of --host)')
     .option('--unix <path>', 'also listen on a unix socket')
+    .addOption(new Option('--store <kind>', 'where sessions and messages are kept (default: lmdb)').choices(storeTypes))
+    .option('--data <directory>', 'what lmdb keeps, one process at a time (default: ./statemq-data)', filled)
     .addOption(
-      new Option('--store <kind>', 'where sessions and messages are kept (default: memory)').choices(['memory']),
+      new Option('--durability <kind>', 'what an acknowledged message survives (default: disk)').choices(durabilities),
     )
     .option('--config <file>', 'configuration file (YAML)')
     .option('--set <path=value>', 'set any option of the file, such as limits.maxConnections=1000; repeatable', collect)
@@ -92,11 +105,12 @@ function buildProgram(write: (text: string) => void): Command {
       write(renderChart(options.machine, options.format, options.brief ? 'brief' : 'full'))
     })
   addPasswdCommand(program, write)
+  addStoreCommand(program, write)
   return program
 }
 
 /** The others run a broker until a signal ends it. */
-const endsByItself: ReadonlySet<string> = new Set(['check', 'chart', 'passwd'])
+const endsByItself: ReadonlySet<string> = new Set(['check', 'chart', 'passwd', 'store'])
 
 /** Codes that say that the caller is at fault, not the broker or the system. */
 const callersFault: ReadonlySet<string> = new Set([

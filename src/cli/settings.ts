@@ -1,5 +1,7 @@
+import { dirname, resolve } from 'node:path'
+
 import { StatemqError } from '../errors.ts'
-import { reachesOtherMachines } from '../options.ts'
+import { reachesOtherMachines, type StoreOptions } from '../options.ts'
 import { loadConfig, type LoadedConfig } from './config-file.ts'
 import type { Config, ListenerConfig } from './config-schema.ts'
 import type { LogLevel } from './log-levels.ts'
@@ -13,7 +15,9 @@ export interface Flags {
   readonly wsPort?: number
   readonly wsHost?: string
   readonly unix?: string
-  readonly store?: 'memory'
+  readonly store?: StoreOptions['type']
+  readonly data?: string
+  readonly durability?: 'disk' | 'os'
   readonly logLevel?: LogLevel
   readonly allowAnonymous?: true
 }
@@ -21,7 +25,8 @@ export interface Flags {
 /** What is to run, as a configuration with everything on top of it. What files and variables it names is not read yet. */
 export interface Settings {
   readonly file: string | undefined
-  readonly config: Config & Required<Pick<Config, 'listeners' | 'store' | 'logLevel' | 'drainTimeoutMs'>>
+  readonly config: Omit<Config, 'store'> &
+    Required<Pick<Config, 'listeners' | 'logLevel' | 'drainTimeoutMs'>> & { readonly store: StoreOptions }
   /** File and `--set` say nothing. */
   readonly isEmpty: boolean
   readonly locate: LoadedConfig['locate']
@@ -76,6 +81,31 @@ function refuseUnprotected(listeners: readonly ListenerConfig[], config: Config)
   }
 }
 
+/** Where the command keeps things unless it is told: below the folder that it was started in. */
+const defaultDirectory = 'statemq-data'
+
+/** The command keeps what it acknowledges, unless it is told not to: `createBroker` has no place of its own for it. */
+function resolveStore(
+  { store, data, durability }: Flags,
+  file: string | undefined,
+  written: Config['store'],
+): StoreOptions {
+  const type = store ?? written?.type ?? 'lmdb'
+  if (type === 'memory') {
+    const flag = data === undefined ? (durability === undefined ? undefined : '--durability') : '--data'
+    if (flag !== undefined)
+      throw new StatemqError('SMQ_USAGE', `${flag} is for --store lmdb: in memory nothing outlives the process`)
+    return { type }
+  }
+  const folder = file === undefined ? '' : dirname(file)
+  const inFile = written?.directory === undefined ? undefined : resolve(folder, written.directory)
+  return {
+    type,
+    directory: resolve(data ?? inFile ?? defaultDirectory),
+    durability: durability ?? written?.durability ?? 'disk',
+  }
+}
+
 /**
  * Puts together what runs: defaults, then the file, then `--set`, then the named flags. Throws what
  * {@link loadConfig} throws, and SMQ_LISTEN_UNPROTECTED.
@@ -87,7 +117,7 @@ export function resolveSettings(flags: Flags): Settings {
     ...written,
     listeners: mergeListeners(written, flags),
     ...(allowAnonymous === undefined ? {} : { allowAnonymous }),
-    store: flags.store ?? written.store ?? 'memory',
+    store: resolveStore(flags, flags.config, written.store),
     logLevel: flags.logLevel ?? written.logLevel ?? 'info',
     drainTimeoutMs: written.drainTimeoutMs ?? defaultDrainTimeoutMs,
   }

@@ -21,12 +21,12 @@ function urlOf({ transport, address }: BrokerListener): string {
  * The first signal drains and ends with status 0; whoever sends a second one does not want to wait.
  * SIGHUP reloads instead.
  */
-function obeySignals(running: Running): void {
+function obeySignals(running: Running): { readonly draining: boolean } {
   const { broker, log } = running
-  let draining = false
+  const state = { draining: false }
   const stop = (signal: NodeJS.Signals): void => {
-    if (draining) process.exit(1)
-    draining = true
+    if (state.draining) process.exit(1)
+    state.draining = true
     const { drainTimeoutMs } = running.prepared.settings.config
     log.info({ signal, drainTimeoutMs }, 'draining; the same signal again stops at once')
     broker.close({ drainTimeoutMs }).then(
@@ -44,24 +44,27 @@ function obeySignals(running: Running): void {
   process.on('SIGINT', stop)
   const reloader = new Reloader(running)
   process.on('SIGHUP', () => {
-    if (!draining) reloader.request()
+    if (!state.draining) reloader.request()
   })
+  return state
 }
 
-/** Runs a broker until a signal ends it. Rejects when it can't be created or a listener can't be opened. */
+/** Runs a broker until a signal ends it. Rejects when it can't be created, or its store or a listener can't be opened. */
 export async function start(flags: Flags): Promise<void> {
   const settings = resolveSettings(flags)
   const { logLevel, store, listeners: configs } = settings.config
   const log = pino({ level: logLevel })
   const prepared = await prepare(settings, log)
-  const broker = createBroker({ ...prepared.broker, logger: log })
+  const broker = createBroker({ ...prepared.broker, store, logger: log })
   const listeners: OpenListener[] = []
   const running: Running = { broker, flags, log, prepared, listeners }
-  obeySignals(running)
+  const state = obeySignals(running)
   try {
     for (const [index, options] of prepared.listeners.entries())
       listeners.push({ config: configs[index]!, listener: await broker.listen(options) })
   } catch (error) {
+    // A signal came while the store was being read: that closes the broker, and ends the process.
+    if (state.draining) return
     await broker.close({ drainTimeoutMs: 0 })
     await prepared.pool.discard()
     throw error

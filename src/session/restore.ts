@@ -25,8 +25,9 @@ export interface Restoring {
 /** How long what is restored in one turn of the event loop may take. */
 const SLICE_MS = 10
 
-/** Brings back everything that the store has. A session whose record can't be read is told of and left out. */
+/** Brings back everything that the store has, and logs how much that was. A session whose record can't be read is told of and left out. */
 export async function restoreAll(restoring: Restoring): Promise<void> {
+  const startedAt = performance.now()
   const { core, store, wills, policy } = restoring
   for await (const page of store.retained()) {
     for (const publication of page)
@@ -36,6 +37,7 @@ export async function restoreAll(restoring: Restoring): Promise<void> {
   for await (const page of store.wills()) {
     for (const will of page) left.set(will.session, [...(left.get(will.session) ?? []), will])
   }
+  let messages = 0
   let sliceEndsAt = performance.now() + SLICE_MS
   for await (const page of store.sessions()) {
     for (const stored of page) {
@@ -43,6 +45,7 @@ export async function restoreAll(restoring: Restoring): Promise<void> {
         core.logger.error({ clientId: stored.clientId, err: error }, 'a session could not be restored')
       })
       if (session) {
+        messages += stored.queued.messages
         for (const will of left.get(stored.key) ?? []) wills.restore(will, policy, session)
         left.delete(stored.key)
         // It would have ended with its connection, and that ended with the process.
@@ -55,6 +58,9 @@ export async function restoreAll(restoring: Restoring): Promise<void> {
   }
   // Their sessions had ended, and they were on their way.
   for (const will of [...left.values()].flat()) wills.restore(will, policy, undefined)
+  const durationMs = Math.round(performance.now() - startedAt)
+  const restored = { sessions: core.registry.sessions.size, messages, retained: core.router.retained.count }
+  core.logger.info({ ...restored, durationMs }, 'the store is open')
 }
 
 /**

@@ -89,6 +89,9 @@ export function availableBrokers(repository: string): readonly BrokerKind[] {
       entry,
       '--port',
       `${port}`,
+      // As the others have it; `durable` scenarios come apart.
+      '--store',
+      'memory',
       ...raised.flatMap((setting) => ['--set', setting]),
     ],
   }

@@ -34,7 +34,9 @@ async function passwords(users: Record<string, object>): Promise<string> {
 async function startProcess(config: string, files: Record<string, string> = {}) {
   const folder = tempFolder({ ...files, 'broker.yaml': config })
   const file = join(folder, 'broker.yaml')
-  const child = spawn(process.execPath, [main, '--config', file], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [main, '--config', file, '--store', 'memory'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   const lines: LogLine[] = []
   const all: string[] = []

@@ -1,55 +1,16 @@
-import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { connectAsync } from 'mqtt'
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 
-import { repository } from '../support/source-files.ts'
+import { runCommand, startCommand } from '../support/command.ts'
 import { tempFolder } from '../support/temp-files.ts'
 
-const main = join(repository, 'src', 'cli', 'main.ts')
-
 /** Runs a command line that ends by itself. */
-function statemq(...words: string[]): { status: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-  return { status, out: stdout, err: stderr }
-}
-
-interface LogLine {
-  readonly msg: string
-  readonly level: number
-  readonly listeners?: ReadonlyArray<{ name: string; transport: string; host?: string; port: number; path?: string }>
-}
-
+const statemq = (...words: string[]) => runCommand(words)
 /** Starts a broker and waits until its log says where it listens. */
-async function startBroker(...words: string[]) {
-  const child = spawn(process.execPath, [main, ...words], { stdio: ['ignore', 'pipe', 'pipe'] })
-  onTestFinished(() => {
-    child.kill('SIGKILL')
-  })
-  const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
-  const lines: LogLine[] = []
-  let complaints = ''
-  child.stderr.on('data', (chunk: Buffer) => {
-    complaints += chunk.toString()
-  })
-  const reader = createInterface({ input: child.stdout })
-  const listening = new Promise<LogLine>((resolve, reject) => {
-    reader.on('line', (text) => {
-      const line = JSON.parse(text) as LogLine
-      lines.push(line)
-      if (line.listeners) resolve(line)
-    })
-    child.once('exit', () => reject(new Error(`ended before it listened: ${complaints}`)))
-  })
-  const ready = await listening
-  return { child, lines, ready, listeners: ready.listeners!, port: ready.listeners![0]!.port, ended }
-}
+const startBroker = (...words: string[]) => startCommand(words)
 
 describe('a running broker', () => {
   test('serves a client on the port that its log names, and drains on SIGTERM with status 0', async () => {
@@ -115,7 +76,11 @@ describe('a command line that is wrong ends with status 2', () => {
     [['strat'], /unknown command "strat"; did you mean start\?\nRun 'statemq --help' for usage\./],
     [['start', 'now'], /too many arguments/],
     [['--port', 'http'], /Expected a number from 0 to 65535/],
-    [['--store', 'lmdb'], /'lmdb' is invalid. Allowed choices are memory/],
+    [['--store', 'disk'], /'disk' is invalid. Allowed choices are lmdb, memory/],
+    [['--durability', 'fsync'], /'fsync' is invalid. Allowed choices are disk, os/],
+    [['--data='], /Expected a name\./],
+    [['--store', 'memory', '--data', 'x'], /^statemq: The command line is not valid: --data is for --store lmdb/],
+    [['--set', 'store=memory', '--durability', 'os'], /--durability is for --store lmdb/],
     [['--log-level', 'loud'], /Allowed choices are trace, debug, info/],
     [['--set', 'limits'], /^statemq: The command line is not valid: --set limits: expected path=value/],
     [['chart', '--machine', 'door'], /Allowed choices are session, will, broker/],
@@ -157,7 +122,7 @@ describe('statemq check', () => {
       err:
         `${file}:2:3: limits.maxQueuedMesages: unknown key; did you mean maxQueuedMessages?\n` +
         `${file}:3:17: allowAnonymous: expected a boolean, found a string\n` +
-        '--set store=disk: store: expected "memory"\n',
+        '--set store=disk: store.type: expected one of "lmdb", "memory"\n',
     })
   })
 
@@ -183,6 +148,8 @@ describe('what it prints about itself', () => {
       '--ws-host',
       '--unix',
       '--store',
+      '--data',
+      '--durability',
       '--config',
       '--set',
       '--log-level',

@@ -119,7 +119,7 @@ describe('mistakes', () => {
   test('never show the value that was found', () => {
     expect(load('allowAnonymous: hunter2\nstore: hunter2\nlogLevel: hunter2\n')).toEqual([
       'broker.yaml:1:17: allowAnonymous: expected a boolean, found a string',
-      'broker.yaml:2:8: store: expected "memory"',
+      'broker.yaml:2:8: store.type: expected one of "lmdb", "memory"',
       'broker.yaml:3:11: logLevel: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent"',
     ])
   })
@@ -194,12 +194,12 @@ describe('--set', () => {
     expect(load('limits: { maxQueuedBytes: x }\nstore: memory', settings)).toEqual([
       '--set store.kind=lmdb: store.kind: goes through a value that holds no others',
     ])
-    expect(load('limits: { maxQueuedBytes: x }', settings.with(2, 'store=lmdb'))).toEqual([
+    expect(load('limits: { maxQueuedBytes: x }', settings.with(2, 'store=disk'))).toEqual([
       '--set listeners.0.port=1: listeners.0.transport: expected "tcp", "tls", "ws", "wss" or "unix"',
       'broker.yaml:1:27: limits.maxQueuedBytes: expected a whole number of 0 or more, or infinity',
       '--set limits.maxConnections=lots: limits.maxConnections: expected a whole number of 0 or more, or infinity',
       '--set limits.maxConections=1: limits.maxConections: unknown key; did you mean maxConnections?',
-      '--set store=lmdb: store: expected "memory"',
+      '--set store=disk: store.type: expected one of "lmdb", "memory"',
     ])
   })
 

@@ -252,11 +252,13 @@ authenticators:
 roles: { a: { permissions: [{ allow: publish, topic: a }] } }
 deniedPublish: { mqtt3: drop }
 clientIds: { fromPrincipal: true }
+store: { directory: kept, durability: os }
 listeners: [{ transport: tcp, host: 0.0.0.0, authenticators: [{ type: password-file, path: passwords }] }]
 `
   const file = write(text, { passwords: header, cookie: 'canary-2' })
   const printed = await describeSettings(resolveSettings({ config: file }))
   expect(printed).not.toContain('canary')
+  expect(printed).toContain(`store:\n  type: lmdb\n  directory: ${join(file, '..', 'kept')}\n  durability: os\n`)
   expect(printed).toContain('allowAnonymous: false\n')
   expect(printed).toContain('deniedPublish:\n  mqtt5: acknowledge\n  mqtt3: drop\n')
   writeFileSync(file, printed)

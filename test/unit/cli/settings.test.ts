@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
 import { resolveSettings, type Flags } from '../../../src/cli/settings.ts'
@@ -8,6 +8,9 @@ import { tempFolder } from '../../support/temp-files.ts'
 function listenersOf(flags: Flags): unknown {
   return resolveSettings(flags).config.listeners
 }
+
+/** Where the command keeps things unless it is told. */
+const kept = { type: 'lmdb', directory: resolve('statemq-data'), durability: 'disk' }
 
 /** Flags with a file of this text. */
 function withFile(text: string, flags: Flags = {}, files: Record<string, string> = {}): Flags {
@@ -29,7 +32,7 @@ describe('listeners', () => {
     const { file, config } = resolveSettings({})
     expect({ file, config }).toEqual({
       file: undefined,
-      config: { listeners: [{ transport: 'tcp' }], store: 'memory', logLevel: 'info', drainTimeoutMs: 5_000 },
+      config: { listeners: [{ transport: 'tcp' }], store: kept, logLevel: 'info', drainTimeoutMs: 5_000 },
     })
   })
 
@@ -66,10 +69,51 @@ test('defaults give way to the file, the file to --set, and that to named flags'
   expect(config).toEqual({
     listeners: [{ transport: 'tcp', port: 3 }],
     logLevel: 'warn',
-    store: 'memory',
+    store: kept,
     drainTimeoutMs: 5,
     allowAnonymous: true,
     maximumQoS: 1,
+  })
+})
+
+describe('the store', () => {
+  function storeOf(flags: Flags): unknown {
+    return resolveSettings(flags).config.store
+  }
+
+  test.each<[string, Flags, unknown]>([
+    ['', { store: 'memory' }, { type: 'memory' }],
+    ['', { data: 'x' }, { ...kept, directory: resolve('x') }],
+    ['', { data: '/var/lib/x', durability: 'os' }, { ...kept, directory: '/var/lib/x', durability: 'os' }],
+    ['', { set: ['store.durability=os'] }, { ...kept, durability: 'os' }],
+    ['', { set: ['store.directory=x'] }, { ...kept, directory: resolve('x') }],
+    ['store: memory', {}, { type: 'memory' }],
+    ['store: { type: memory }', {}, { type: 'memory' }],
+    ['store: lmdb', {}, kept],
+    ['store: {}', {}, kept],
+    ['store: { durability: os }', { data: 'x' }, { ...kept, directory: resolve('x'), durability: 'os' }],
+    ['store: { directory: /a, durability: os }', { durability: 'disk' }, { ...kept, directory: '/a' }],
+    ['store: { directory: /a }', { store: 'memory' }, { type: 'memory' }],
+    ['store: memory', { store: 'lmdb', data: '/a' }, { ...kept, directory: '/a' }],
+  ])('%j with %j: %j', (file, flags, store) => {
+    expect(storeOf(file === '' ? flags : withFile(file, flags))).toEqual(store)
+  })
+
+  test('a directory in a file is relative to the file, one on the command line to the working directory', () => {
+    const flags = withFile('store: { directory: kept }')
+    expect(storeOf(flags)).toEqual({ ...kept, directory: join(flags.config!, '..', 'kept') })
+    expect(storeOf({ ...flags, data: 'x' })).toEqual({ ...kept, directory: resolve('x') })
+  })
+
+  test.each<[string, Flags, string]>([
+    ['store: { type: memory, directory: /a }', {}, 'SMQ_CONFIG_INVALID'],
+    ['store: { directory: "" }', {}, 'SMQ_CONFIG_INVALID'],
+    ['store: { durability: fsync }', {}, 'SMQ_CONFIG_INVALID'],
+    ['store: disk', {}, 'SMQ_CONFIG_INVALID'],
+    ['store: memory', { data: '/a' }, 'SMQ_USAGE'],
+    ['store: lmdb', { store: 'memory', durability: 'os' }, 'SMQ_USAGE'],
+  ])('%j with %j: %s', (file, flags, code) => {
+    expect(refusal(withFile(file, flags))).toBe(code)
   })
 })
 

@@ -1,0 +1,3 @@
+export const storeTypes = ['lmdb', 'memory'] as const
+
+export const durabilities = ['disk', 'os'] as const
