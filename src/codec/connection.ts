@@ -20,6 +20,7 @@ import { TopicAliases } from './aliases.ts'
 import { Decoder } from './decoder.ts'
 import { encodeControl } from './encode-control.ts'
 import { flaggedImage, imageOf, measureHeader, writeHeader, type DeliveryFields } from './encode-publish.ts'
+import { sendableCode } from './sendable-code.ts'
 import { slab } from './slab.ts'
 import { Writer, type FlushQueue } from './writer.ts'
 
@@ -196,8 +197,9 @@ export class StreamConnection implements Connection {
   acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number, reasonString?: string): void {
     const first = (type << 4) | (type === PacketType.Pubrel ? 2 : 0)
     const v5 = this.#decoder.protocolVersion === 5 && reasonCode !== 0
-    const text =
-      v5 && reasonString !== undefined && this.#requestProblemInformation ? Buffer.from(reasonString) : undefined
+    const code = v5 ? sendableCode(type, reasonCode) : reasonCode
+    const isTold = v5 && reasonString?.includes('\0') === false && this.#requestProblemInformation
+    const text = isTold ? Buffer.from(reasonString) : undefined
     // MQTT-3.4.2-2 and its siblings: the text goes first when the packet would be too large.
     if (text && text.length < 120 && text.length + 9 <= this.#maxOutboundPacketBytes) {
       const length = 2 + 1 + 1 + 3 + text.length
@@ -207,7 +209,7 @@ export class StreamConnection implements Connection {
       out[at + 1] = length
       out[at + 2] = packetId >> 8
       out[at + 3] = packetId & 0xff
-      out[at + 4] = reasonCode
+      out[at + 4] = code
       out[at + 5] = 3 + text.length
       out[at + 6] = 0x1f
       out[at + 7] = 0
@@ -222,7 +224,7 @@ export class StreamConnection implements Connection {
     out[at + 1] = v5 ? 3 : 2
     out[at + 2] = packetId >> 8
     out[at + 3] = packetId & 0xff
-    if (v5) out[at + 4] = reasonCode
+    if (v5) out[at + 4] = code
     this.#writer.append(out, at, at + (v5 ? 5 : 4), -1, 0)
   }
 

@@ -7,10 +7,13 @@ import type {
   ProtocolVersion,
   ServerAuthPacket,
   ServerDisconnectPacket,
+  SubackPacket,
+  UnsubackPacket,
   UserProperties,
 } from '../messages.ts'
 import { PacketType } from '../messages.ts'
 import { isFailure, ReasonCode } from '../reason-codes.ts'
+import { sendableCode } from './sendable-code.ts'
 
 type GeneratedPacket = IConnackPacket | ISubackPacket | IUnsubackPacket | IDisconnectPacket | IAuthPacket
 /**
@@ -115,19 +118,23 @@ function generatedPacket(packet: OutboundPacket, properties: GeneratedProperties
       // MQTT-3.2.2-4, MQTT-3.2.2-6: a refusal has Session Present 0.
       return {
         cmd: 'connack',
-        reasonCode: packet.reasonCode,
+        reasonCode: sendableCode(packet.type, packet.reasonCode),
         sessionPresent: packet.reasonCode === ReasonCode.Success && packet.sessionPresent,
         properties,
       }
     case PacketType.Suback:
-      return { cmd: 'suback', messageId: packet.packetId, granted: [...packet.reasonCodes], properties }
+      return { cmd: 'suback', messageId: packet.packetId, granted: sendableCodes(packet), properties }
     case PacketType.Unsuback:
-      return { cmd: 'unsuback', messageId: packet.packetId, granted: [...packet.reasonCodes], properties }
+      return { cmd: 'unsuback', messageId: packet.packetId, granted: sendableCodes(packet), properties }
     case PacketType.Disconnect:
-      return { cmd: 'disconnect', reasonCode: packet.reasonCode, properties }
+      return { cmd: 'disconnect', reasonCode: sendableCode(packet.type, packet.reasonCode), properties }
     case PacketType.Auth:
       return { cmd: 'auth', reasonCode: packet.reasonCode, properties }
   }
+}
+
+function sendableCodes({ type, reasonCodes }: SubackPacket | UnsubackPacket): number[] {
+  return reasonCodes.map((code) => sendableCode(type, code))
 }
 
 /** The properties by the names of mqtt-packet, without reason string and user properties. */
