@@ -59,6 +59,10 @@ export class Publication {
   publisher: string
   /** How a member of a shared subscription is chosen for it; undefined: as the broker does. */
   sharedStrategy: SharedSubscriptionStrategy | undefined
+  /** Where a hook has put another topic in its place for one session: the one that rights are about. */
+  ownTopic: string | undefined
+  /** Where a hook has changed it for a member of a shared subscription: what another member gets instead. */
+  original: Publication | undefined
   /** Encodings already made, most recent first. */
   image: PublicationImage | undefined
   /** It keeps no more memory than it needs; see `detach`. */
@@ -94,6 +98,8 @@ export class Publication {
     this.expiresAtMs = Infinity
     this.publisher = ''
     this.sharedStrategy = undefined
+    this.ownTopic = undefined
+    this.original = undefined
     this.image = undefined
     this.isDetached = false
     this.reached = 0
@@ -170,6 +176,7 @@ export class Publication {
    * 64 KiB read that they came with.
    */
   detach(): void {
+    this.original?.detach()
     // Pieces of a large payload fill their chunks, and `sizeBytes` counts those.
     if (this.isDetached || this.rest !== undefined) return
     const { bytes, image } = this

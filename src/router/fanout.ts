@@ -181,7 +181,7 @@ export class Fanout {
           return alone
         },
       }
-      known = { name, redeliver: (publication) => this.#redeliver(publication, group), alone }
+      known = { name, redeliver: (publication) => this.#redeliver(publication.original ?? publication, group), alone }
       this.#groups.set(group, known)
     }
     return known

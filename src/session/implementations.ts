@@ -41,9 +41,28 @@ export function implement(machine: SessionMachine, core: SessionCore, wills: Wil
     guards: keepForeign(ours.guards, own.guards, bare.guards),
   }
   // Whoever decides in our place is asked about every client, also where we would know at once.
-  core.decidesAtOnce = 'authenticate' in kept.actors && 'admit' in kept.actors
+  core.decidesAtOnce = (['actors', 'actions', 'guards'] as const).every((kind) =>
+    SKIPPED[kind].every((name) => (own[kind] as Table)[name] === (bare[kind] as Table)[name]),
+  )
   return quicken(machine.provide(kept as Parameters<SessionMachine['provide']>[0]))
 }
+
+type Table = Readonly<Record<string, unknown>>
+
+/** What a client that is decided on at once passes by: all that the chart asks and does about one that meets nobody. */
+const SKIPPED = {
+  actors: ['authenticate', 'admit'],
+  actions: ['keepGrant', 'keepAdmission', 'discardIncumbent'],
+  guards: [
+    'isChallenged',
+    'isDenied',
+    'incumbentChanged',
+    'isUnclaimed',
+    'takesOverTooOften',
+    'exceedsQuota',
+    'resumesIncumbent',
+  ],
+} as const
 
 /** Leaves out of `ours` whatever is no longer what the bare chart has under that name. */
 function keepForeign<T extends object>(ours: T, own: object, bare: object): T {

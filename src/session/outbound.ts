@@ -199,7 +199,7 @@ export class Outbound {
   /** The message as the client may have it; undefined: it may not, and the message has gone elsewhere or is given up. */
   #permitted(waiting: Delivery): Delivery | undefined {
     const { publication, group } = waiting
-    const qos = this.#host.mayReceive(publication.topic, waiting.qos, group?.name)
+    const qos = this.#host.mayReceive(publication.ownTopic ?? publication.topic, waiting.qos, group?.name)
     if (qos === waiting.qos) return waiting
     if (qos !== undefined) return { ...waiting, qos }
     this.#leave(waiting.place)
@@ -209,7 +209,7 @@ export class Outbound {
 
   /** Whether a message that an earlier connection was sent may be repeated. It can't be, at another QoS. */
   #mayRepeat({ publication, qos, group }: InflightEntry): boolean {
-    return this.#host.mayReceive(publication!.topic, qos, group?.name) === qos
+    return this.#host.mayReceive(publication!.ownTopic ?? publication!.topic, qos, group?.name) === qos
   }
 
   /**
@@ -219,7 +219,7 @@ export class Outbound {
    */
   reauthorise(): void {
     const isOther = ({ publication, qos, group }: Delivery): boolean =>
-      this.#host.mayReceive(publication.topic, qos, group?.name) !== qos
+      this.#host.mayReceive(publication.ownTopic ?? publication.topic, qos, group?.name) !== qos
     for (const waiting of this.#outbox.extract(isOther)) {
       const kept = this.#permitted(waiting)
       if (kept !== undefined) this.#enqueue(kept)
@@ -229,8 +229,10 @@ export class Outbound {
       if (entry.state === InflightState.Published && !this.#mayRepeat(entry)) this.#giveUp(entry)
   }
 
+  /** As at the end of a session, QoS 1 of a shared subscription goes to another member (MQTT-4.8.2-5). */
   #giveUp(entry: InflightEntry): void {
-    this.#host.denied(entry.publication!, entry.qos, entry.group?.name)
+    const { publication, qos, group } = entry
+    if (qos !== 1 || !group?.redeliver(publication!)) this.#host.denied(publication!, qos, group?.name)
     this.#settle(entry)
   }
 

@@ -305,7 +305,9 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   /** A message that waited for the client is not for it any more. */
   denied(publication: Publication, qos: QoS, group: string | undefined): void {
     const { observed } = this.core.events
-    const decision = observed ? accessOf(this)?.explainReceive(publication.topic, qos, group) : undefined
+    const decision = observed
+      ? accessOf(this)?.explainReceive(publication.ownTopic ?? publication.topic, qos, group)
+      : undefined
     this.dropped(publication, qos, 'denied', decision?.allowed === false ? decision.rule : undefined)
   }
 

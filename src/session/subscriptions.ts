@@ -96,7 +96,7 @@ export class Subscriptions {
     for (const request of packet.subscriptions) {
       // Roles are asked first: a hook can only take away from what they allow.
       if (this.#isDenied(request)) {
-        granted.push(DENIED)
+        granted.push(this.#denied(request.filter))
         continue
       }
       let verdict: SubscribeVerdict
@@ -136,9 +136,8 @@ export class Subscriptions {
     const shared = parseShared(filter)
     const inner = shared?.filter ?? filter
     const qos = this.#permitted(inner, wanted, shared?.group)
-    // What was withheld until now has been asked for again: the answer to this is what counts.
+    if (qos === undefined) return this.#denied(request.filter)
     this.#withheld?.delete(request.filter)
-    if (qos === undefined) return DENIED
     const identifier = packet.subscriptionIdentifier ?? 0
     const { noLocal, retainAsPublished, retainHandling } = request
     const existing = this.#byFilter.get(request.filter)
@@ -180,6 +179,12 @@ export class Subscriptions {
     const isNew = !this.#byFilter.has(request.filter) && this.#withheld?.has(request.filter) !== true
     if (isNew && this.size >= policy.limits.maxSubscriptionsPerSession) return ReasonCode.QuotaExceeded
     return undefined
+  }
+
+  /** What was withheld until now has been asked for again: the answer to this is what counts. */
+  #denied(name: string): Granted {
+    if (this.#withheld?.delete(name) === true) this.#session.keeper?.unsubscribed(name)
+    return DENIED
   }
 
   #isDenied({ filter, qos }: SubscriptionRequest): boolean {
@@ -243,8 +248,8 @@ export class Subscriptions {
     const subscription = session.core.router.subscribe(session, filter, group, { ...options, qos })
     this.#byFilter.set(name, subscription)
     this.#keepWanted(name, options.qos, qos)
-    if (session.core.events.observed)
-      session.core.events.emit({ type: 'subscription.added', ...session.names, filter: name, qos })
+    if (observes(session, 'subscription.added'))
+      report(session, { type: 'subscription.added', ...session.names, filter: name, qos })
     if (group === undefined && options.retainHandling !== 2) this.#replay()?.add([subscription])
   }
 

@@ -7,6 +7,7 @@ const Flag = {
   Retain: 0b0000_0100,
   Expires: 0b0000_1000,
   Properties: 0b0001_0000,
+  OwnTopic: 0b0010_0000,
 } as const
 
 const Property = {
@@ -20,15 +21,17 @@ const Property = {
 
 /** A message as it was published; what differs from subscriber to subscriber is its delivery's. */
 export function writeMessage(out: RecordWriter, publication: Publication): void {
-  const { topic, publisher, qos, retain, expiresAtMs, properties, payload } = publication
+  const { topic, ownTopic, publisher, qos, retain, expiresAtMs, properties, payload } = publication
   const hasProperties = properties !== undefined && Object.keys(properties).length > 0
   out.uint8(
     qos |
       (retain ? Flag.Retain : 0) |
       (expiresAtMs === Infinity ? 0 : Flag.Expires) |
-      (hasProperties ? Flag.Properties : 0),
+      (hasProperties ? Flag.Properties : 0) |
+      (ownTopic === undefined ? 0 : Flag.OwnTopic),
   )
   out.text(topic).text(publisher)
+  if (ownTopic !== undefined) out.text(ownTopic)
   if (expiresAtMs !== Infinity) out.double(expiresAtMs)
   if (hasProperties) writeProperties(out, properties)
   out.bytes(payload)
@@ -39,12 +42,14 @@ export function readMessage(record: RecordReader): Publication {
   const flags = record.uint8()
   const topic = record.text()
   const publisher = record.text()
+  const ownTopic = (flags & Flag.OwnTopic) === 0 ? undefined : record.text()
   const expiresAtMs = (flags & Flag.Expires) === 0 ? Infinity : record.double()
   const properties = (flags & Flag.Properties) === 0 ? undefined : readProperties(record)
   const payload = Buffer.from(record.bytes())
   const qos = (flags & Flag.QoS) as QoS
   const publication = new Publication(topic, qos, (flags & Flag.Retain) !== 0, false, 0, payload, 0, payload.length)
   publication.publisher = publisher
+  publication.ownTopic = ownTopic
   publication.expiresAtMs = expiresAtMs
   publication.properties = properties
   return publication

@@ -1,10 +1,11 @@
 /** Sessions whose grants an embedder's own actor makes. */
 import { expect, test } from 'vitest'
-import { fromPromise } from 'xstate'
+import { assign, fromPromise } from 'xstate'
 
-import { sessionMachine, type AuthenticationOutcome } from '../../machines/index.ts'
+import { sessionMachine, type AuthenticationOutcome, type SessionContext } from '../../machines/index.ts'
 import type { BrokerOptions, Grant } from '../../src/index.ts'
 import { startBroker } from '../support/test-broker.ts'
+import { connect } from '../support/wire.ts'
 
 /** A broker whose clients get a grant of an embedder's making, which says no more than who they are. */
 function startOwn(options: BrokerOptions = {}) {
@@ -56,4 +57,22 @@ test('and so do roles know that it has none, and no properties', async () => {
   expect(await answer('t')).toBe(0x87)
   await t.broker.sessions.changeRoles({ clientId: 'a' }, { add: ['own'] })
   expect([await answer('t'), await answer('of/here')]).toEqual([0x10, 0x87])
+})
+
+test.each([
+  ['exceedsQuota', { guards: { exceedsQuota: () => true } }, 0x97],
+  ['takesOverTooOften', { guards: { takesOverTooOften: () => true } }, 0x9f],
+] as const)('a guard of the embedder’s is asked where nothing has to be waited for, too: %s', async (_, own, code) => {
+  const t = startBroker({ machine: sessionMachine.provide(own) })
+  const client = t.attach()
+  client.send(connect({ clientId: 'a' }))
+  await client.expectRefused(code)
+})
+
+test('and so is an action', async () => {
+  const grant = { principal: 'ann', roles: ['r'], authenticator: 'own' } as unknown as Grant
+  const keepGrant = assign<SessionContext, never, never, never, never>({ grant, standing: 'valid' })
+  const t = startBroker({ machine: sessionMachine.provide({ actions: { keepGrant: keepGrant as never } }) })
+  await t.connect({ clientId: 'a' })
+  expect(t.broker.sessions.get('a')?.grant).toBe(grant)
 })
