@@ -35,7 +35,7 @@ function recorder() {
   return { asked, plugin }
 }
 
-describe('decisions', () => {
+describe('semantics 7.11: decisions', () => {
   test('one plugin, or several in their order', async () => {
     const { asked, plugin } = recorder()
     await start(plugin('alone')).connect({ clientId: 'c' })

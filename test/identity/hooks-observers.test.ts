@@ -323,7 +323,7 @@ describe('whose observers are called', () => {
   })
 })
 
-describe('threat 60: observers harm nobody', () => {
+describe('semantics 7.11, threat 60: observers harm nobody', () => {
   function watch(options: BrokerOptions) {
     const t = startBroker(options)
     const events: BrokerEvent[] = []

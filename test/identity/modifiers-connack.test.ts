@@ -25,7 +25,7 @@ async function connackOf(given: Given, input: ConnectInput = {}, options: Broker
 /** What a client is told that nobody made an exception for. */
 const usual = { receiveMaximum: 100, maximumPacketSize: 1_048_576, topicAliasMaximum: 10 }
 
-describe('CONNACK tells the client what is different for it', () => {
+describe('semantics 7.12: CONNACK tells the client what is different for it', () => {
   const cases: [name: string, given: Given, input: ConnectInput, told: WireProperties][] = [
     ['nothing', {}, {}, {}],
     ['limits.receiveMaximumMessages', { limits: { receiveMaximumMessages: 7 } }, {}, { receiveMaximum: 7 }],

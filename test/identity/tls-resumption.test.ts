@@ -1,5 +1,7 @@
 /** Story 2: TLS and MQTT authentication are two things, also where a TLS session is resumed. */
-import { describe, expect, test } from 'vitest'
+import type { TLSSocket } from 'node:tls'
+import mqtt, { type IClientOptions } from 'mqtt'
+import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { allow, deny, type AuthenticationRequest, type Authenticator, type TlsFacts } from '../../src/index.ts'
 import { localhostPair, testAuthority } from '../support/certificates.ts'
@@ -38,7 +40,7 @@ const [fresh, resumed] = [
   { resumed: true, authorized: true },
 ]
 
-describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (maxVersion) => {
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('story 2, %s', (maxVersion) => {
   describe.each([4, 5] as const)('MQTT level %s', (version) => {
     const badCredentials = version === 5 ? 0x86 : 0x04
 
@@ -99,5 +101,59 @@ describe.each(['TLSv1.2', 'TLSv1.3'] as const)('%s', (maxVersion) => {
     expect(t.facts()).toEqual([fresh, resumed, resumed, resumed])
     const certificates = new Set(t.asked.map(({ connection }) => connection.tls?.clientCertificate?.fingerprint256))
     expect([...certificates]).toEqual([expect.stringMatching(/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/)])
+  })
+})
+
+/** MQTT.js over TLS: how CONNACK answers, whether the TLS session was resumed, and the session to come back on. */
+async function mqttJs(
+  port: number,
+  options: IClientOptions & { readonly maxVersion: string; readonly session?: Buffer },
+) {
+  const client = mqtt.connect(`mqtts://127.0.0.1:${port}`, {
+    ca: testAuthority().cert,
+    servername: 'localhost',
+    checkServerIdentity: () => undefined,
+    clientId: 'device',
+    reconnectPeriod: 0,
+    ...device,
+    ...options,
+  } as IClientOptions)
+  onTestFinished(() => void client.end(true))
+  const socket = client.stream as TLSSocket
+  const sessions: Buffer[] = []
+  let resumed: boolean | undefined
+  socket.once('secureConnect', () => (resumed = socket.isSessionReused()))
+  socket.on('session', (session: Buffer) => sessions.push(session))
+  const answer = await new Promise<number>((resolve) => {
+    client.on('packetreceive', (packet) => {
+      if (packet.cmd === 'connack') resolve(packet.reasonCode ?? packet.returnCode ?? -1)
+    })
+    client.on('error', () => {})
+  })
+  await client.endAsync(true)
+  return { answer, resumed, session: resumed ? options.session : sessions.at(-1) }
+}
+
+describe.each(['TLSv1.2', 'TLSv1.3'] as const)('story 2 with MQTT.js, %s', (maxVersion) => {
+  test.each([
+    [4, 4],
+    [5, 0x86],
+  ] as const)('MQTT level %i', async (protocolVersion, refused) => {
+    const { port, facts } = await start()
+    const come = (who: { username: string; password: string }, session?: Buffer) =>
+      mqttJs(port, { protocolVersion, maxVersion, ...who, ...(session === undefined ? {} : { session }) })
+    const wrong = { ...anna, password: 'guess' }
+
+    const first = await come(wrong)
+    const second = await come(anna, first.session)
+    const third = await come(wrong, second.session)
+    const fourth = await come(anna, third.session)
+    expect([first, second, third, fourth].map(({ answer, resumed }) => [answer, resumed])).toEqual([
+      [refused, false],
+      [0, true],
+      [refused, true],
+      [0, true],
+    ])
+    expect(facts()).toEqual([fresh, resumed, resumed, resumed])
   })
 })

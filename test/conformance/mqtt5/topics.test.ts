@@ -148,9 +148,7 @@ describe('names and filters', () => {
 })
 
 describe('topics that begin with $', () => {
-  // Threat 79 (its turn comes with authorization) asks for a refusal; until then the broker keeps
-  // `$SYS` to itself: what a client publishes there reaches nobody.
-  test('a client cannot publish into $SYS', async () => {
+  test('threat 79: a client cannot publish into $SYS', async () => {
     const t = startBroker()
     const watcher = await t.connect()
     await watcher.subscribe([['$SYS/#', { qos: 1 }]])

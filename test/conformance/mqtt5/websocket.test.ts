@@ -136,9 +136,8 @@ describe('upgrade', () => {
     expect((await ready({ protocols })).protocol).toBe(expected)
   })
 
-  // Threat 76: 400 for a wrong sub-protocol, 403 for a foreign origin.
   test.each([[[]], [['http', 'amqp']]])(
-    'MQTT-6.0.0-3 without mqtt among them (%j) the upgrade is refused with 400',
+    'MQTT-6.0.0-3 threat 76: without mqtt among them (%j) the upgrade is refused with 400',
     async (protocols) => {
       const { refused } = await listening()
       expect(await refused({ protocols })).toBe(400)
@@ -151,7 +150,7 @@ describe('upgrade', () => {
     expect((await ready({ path: '/here' })).protocol).toBe('mqtt')
   })
 
-  test('foreign origins get 403 where origins are listed', async () => {
+  test('threat 76: foreign origins get 403 where origins are listed', async () => {
     const { refused, ready } = await listening({ origins: ['https://app.example'] })
     expect(await refused({ headers: { origin: 'https://evil.example' } })).toBe(403)
     expect(await refused({ headers: { origin: 'https://app.example.evil.example' } })).toBe(403)

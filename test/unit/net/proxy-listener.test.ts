@@ -74,8 +74,7 @@ describe.each([
   })
 })
 
-// Threat 75.
-describe('trust', () => {
+describe('threat 75: trust', () => {
   test('bytes of a peer that is not on the list are not looked at', async () => {
     const { context, port } = await open({ ...tcp, proxyProtocol: { trustedAddresses: ['192.0.2.0/24', '::1'] } })
     const socket = await connectRaw({ port })

@@ -117,7 +117,7 @@ describe('version 2', () => {
   })
 })
 
-describe('any bytes', () => {
+describe('threat 75: any bytes', () => {
   const verdict = (bytes: Uint8Array): string => {
     const header = parseProxyHeader(Buffer.from(bytes))
     return typeof header === 'string' ? header : 'header'

@@ -106,7 +106,7 @@ describe('upgrade requests', () => {
     ])
   })
 
-  test('compression is not negotiated', async () => {
+  test('threat 77: compression is not negotiated', async () => {
     const { port } = await open()
     const client = webSocket(port, ['mqtt'], { perMessageDeflate: true })
     await once(client, 'open')
@@ -317,7 +317,7 @@ describe('messages', () => {
     expect(message.length).toBe(2_000)
   })
 
-  test('a message beyond the limit ends the connection with 1009', async () => {
+  test('threat 77: a message beyond the limit ends the connection with 1009', async () => {
     const { context, listener, port } = await open({}, { maxWebSocketMessageBytes: 1_000 })
     const client = webSocket(port)
     await once(client, 'open')
@@ -330,7 +330,7 @@ describe('messages', () => {
     await until(() => listener.connections === 0)
   })
 
-  test('so do fragments that together exceed it', async () => {
+  test('threat 77: fragments that together exceed it do, too', async () => {
     const { context, port } = await open({}, { maxWebSocketMessageBytes: 1_000 })
     const { socket, stream } = await upgraded(port, context)
     socket.write(
@@ -340,7 +340,7 @@ describe('messages', () => {
     expect(stream.errored?.message).toBe('Max payload size exceeded')
   })
 
-  test('more fragments than the limit end the connection with 1008', async () => {
+  test('threat 77: more fragments than the limit end the connection with 1008', async () => {
     const { context, port } = await open({}, { maxWebSocketFragments: 4 })
     const client = webSocket(port)
     await once(client, 'open')
