@@ -51,6 +51,7 @@ export interface Running {
  */
 export class Reloader {
   readonly #running: Running
+  #begun = false
   #wanted = false
   #busy = false
 
@@ -58,9 +59,18 @@ export class Reloader {
     this.#running = running
   }
 
+  /**
+   * All listeners are open. A request that came before is served now: while they were being opened a
+   * reload would have opened the rest of them a second time.
+   */
+  begin(): void {
+    this.#begun = true
+    if (this.#wanted) this.request()
+  }
+
   request(): void {
     this.#wanted = true
-    if (!this.#busy) void this.#work()
+    if (this.#begun && !this.#busy) void this.#work()
   }
 
   async #work(): Promise<void> {

@@ -21,7 +21,7 @@ function urlOf({ transport, address }: BrokerListener): string {
  * The first signal drains and ends with status 0; whoever sends a second one does not want to wait.
  * SIGHUP reloads instead.
  */
-function obeySignals(running: Running): { readonly draining: boolean } {
+function obeySignals(running: Running, reloader: Reloader): { readonly draining: boolean } {
   const { broker, log } = running
   const state = { draining: false }
   const stop = (signal: NodeJS.Signals): void => {
@@ -42,7 +42,6 @@ function obeySignals(running: Running): { readonly draining: boolean } {
   }
   process.on('SIGTERM', stop)
   process.on('SIGINT', stop)
-  const reloader = new Reloader(running)
   process.on('SIGHUP', () => {
     if (!state.draining) reloader.request()
   })
@@ -58,7 +57,8 @@ export async function start(flags: Flags): Promise<void> {
   const broker = createBroker({ ...prepared.broker, store, logger: log })
   const listeners: OpenListener[] = []
   const running: Running = { broker, flags, log, prepared, listeners }
-  const state = obeySignals(running)
+  const reloader = new Reloader(running)
+  const state = obeySignals(running, reloader)
   try {
     for (const [index, options] of prepared.listeners.entries())
       listeners.push({ config: configs[index]!, listener: await broker.listen(options) })
@@ -72,4 +72,5 @@ export async function start(flags: Flags): Promise<void> {
   const open = listeners.map(({ listener: { name, transport, address } }) => ({ name, transport, ...address }))
   const urls = listeners.map(({ listener }) => urlOf(listener)).join(', ')
   log.info({ version: packageVersion(), store, listeners: open }, `statemq listens on ${urls}`)
+  reloader.begin()
 }

@@ -12,18 +12,21 @@ import { tempFolder } from '../../support/temp-files.ts'
 const users = '{"format":"statemq-passwords","version":1}\n'
 
 /** A broker with its reloader, in this process, so that a test can act between two steps of a reload. */
-async function start(text: string) {
+async function start(text: string, isEarly = false) {
   const config = join(tempFolder({ 'broker.yaml': text, passwords: users }), 'broker.yaml')
   const log = new TestLog()
   const prepared = await prepare(resolveSettings({ config }), log)
   const broker = createBroker(prepared.broker)
   onTestFinished(() => broker.close({ drainTimeoutMs: 100 }))
   const listeners: OpenListener[] = []
+  const running = { broker, flags: { config }, log, prepared, listeners }
+  const reloader = new Reloader(running)
+  if (isEarly) reloader.request()
   for (const [index, options] of prepared.listeners.entries())
     listeners.push({ config: prepared.settings.config.listeners[index]!, listener: await broker.listen(options) })
-  const running = { broker, flags: { config }, log, prepared, listeners }
+  reloader.begin()
   const write = (changed: string, name = 'broker.yaml'): void => writeFileSync(join(config, '..', name), changed)
-  return { running, log, write, reloader: new Reloader(running) }
+  return { running, log, write, reloader }
 }
 
 test('a request that comes while a reload is under way is one more reload', async () => {
@@ -38,6 +41,14 @@ test('a request that comes while a reload is under way is one more reload', asyn
   await log.logged('was reloaded')
   await log.logged('was reloaded')
   expect(running.broker.limits.maxClientIdBytes).toBe(3)
+})
+
+test('one that comes while the listeners are being opened waits for them', async () => {
+  const { log } = await start(
+    'listeners: [{ transport: tcp, port: 0 }, { transport: tcp, port: 0, name: two }]\n',
+    true,
+  )
+  expect(await log.logged('was reloaded')).toMatchObject({ listeners: { kept: 2, opened: 0, closed: 0 } })
 })
 
 test('a listener that is opened anew has authenticators that follow their files', async () => {
