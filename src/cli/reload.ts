@@ -78,7 +78,14 @@ export class Reloader {
     while (this.#wanted) {
       this.#wanted = false
       const prepared = await this.#prepare()
-      if (prepared) await this.#apply(prepared)
+      if (!prepared) continue
+      // All of it was judged before, so this is a broker that is being closed, or a fault of ours.
+      await this.#apply(prepared).catch((error: unknown) =>
+        this.#running.log.error(
+          { err: error },
+          'the configuration was read, but the broker did not take it as a whole',
+        ),
+      )
     }
     this.#busy = false
   }
@@ -115,17 +122,11 @@ export class Reloader {
     const { kept, gone, fresh } = this.#compare(prepared)
     const names = Object.keys(reloadable) as (keyof typeof reloadable)[]
     const changes: ReloadOptions = Object.fromEntries(names.map((name) => [name, prepared.broker[name]]))
-    try {
-      // In between a listener may have neither its old authenticators nor its new ones from the broker,
-      // and would be refused as open to everybody: until the broker has its options, it gets all as its own.
-      for (const { open, options } of kept) await open.listener.reload({ ...identityOf(prepared), ...options })
-      await broker.reload(changes)
-      for (const { open, options } of kept) await open.listener.reload(options)
-    } catch (error) {
-      // All of it was judged before, so this is a broker that is being closed, or a fault of ours.
-      log.error({ err: error }, 'the configuration was read, but the broker did not take it as a whole')
-      return
-    }
+    // In between a listener may have neither its old authenticators nor its new ones from the broker,
+    // and would be refused as open to everybody: until the broker has its options, it gets all as its own.
+    for (const { open, options } of kept) await open.listener.reload({ ...identityOf(prepared), ...options })
+    await broker.reload(changes)
+    for (const { open, options } of kept) await open.listener.reload(options)
     for (const { open, options } of kept) this.#renewTls(open, options)
     for (const { listener } of gone) await listener.close()
     const opened = await this.#open(fresh)

@@ -62,3 +62,17 @@ test('a listener that is opened anew has authenticators that follow their files'
   write(`${users}# changed\n`, 'passwords')
   expect(await log.logged('the password file was read again')).toMatchObject({ users: 0 })
 })
+
+test('a step that fails is told of, and the next request is served', async () => {
+  const config = (name: string) => `listeners: [{ transport: tcp, port: 0, name: ${name} }]\n`
+  const { running, log, write, reloader } = await start(config('one'))
+  const [first] = running.listeners
+  const close = () => Promise.reject(new Error('it does not close'))
+  running.listeners[0] = { ...first!, listener: { ...first!.listener, close } }
+  write(config('two'))
+  reloader.request()
+  expect((await log.logged('as a whole'))['err']).toMatchObject({ message: 'it does not close' })
+  write(config('one'))
+  reloader.request()
+  await log.logged('was reloaded')
+})
