@@ -1,7 +1,7 @@
 import { chmod, mkdir, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import type { Database, RootDatabase, RootDatabaseOptionsWithPath } from 'lmdb'
+import type { Database, RootDatabase, RootDatabaseOptionsWithPath, open as openType } from 'lmdb'
 
 import { StatemqError } from '../errors.ts'
 import { checkPages } from './lmdb-pages.ts'
@@ -109,7 +109,7 @@ function optionsOf(path: string, durability: Durability): RootDatabaseOptionsWit
 }
 
 /** After a power cut LMDB goes back to what was flushed; only where it is opened as it was before. */
-async function fallBack(open: (typeof import('lmdb'))['open'], directory: string): Promise<void> {
+async function fallBack(open: typeof openType, directory: string): Promise<void> {
   await open(optionsOf(directory, 'os')).close()
 }
 
