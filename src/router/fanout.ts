@@ -4,7 +4,7 @@ import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
 import type { SharedSubscriptionStrategy } from '../options.ts'
 import { SharedGroup } from './shared-group.ts'
-import type { DeliveryGroup, Subscriber } from './subscriber.ts'
+import { onlyMember, type DeliveryGroup, type Subscriber } from './subscriber.ts'
 import type { IndexEntry, Subscription, SubscriptionIndex } from './subscription-index.ts'
 
 /** A publication with everybody who is to get it: each subscriber once, shared groups apart. */
@@ -174,13 +174,7 @@ export class Fanout {
     let known = this.#groups.get(group)
     if (!known) {
       const name = group.group
-      const alone = {
-        name,
-        redeliver: () => false,
-        get alone() {
-          return alone
-        },
-      }
+      const alone = onlyMember(name)
       known = { name, redeliver: (publication) => this.#redeliver(publication.original ?? publication, group), alone }
       this.#groups.set(group, known)
     }

@@ -10,6 +10,18 @@ export interface DeliveryGroup {
   readonly alone: DeliveryGroup
 }
 
+/** A shared group of which nobody else can take a message any more: rights are still those of the group. */
+export function onlyMember(name: string): DeliveryGroup {
+  const alone: DeliveryGroup = {
+    name,
+    redeliver: () => false,
+    get alone() {
+      return alone
+    },
+  }
+  return alone
+}
+
 /**
  * Who takes messages from the router: a session, or an in-process observer. The four merge fields
  * are the router's scratch space while it gathers the overlapping subscriptions of one message.

@@ -22,6 +22,12 @@ export class Keeper {
     this.#nextSequence = nextSequence
   }
 
+  /** The store has the session as it is, offline: 100,000 that come back write nothing. */
+  assume(context: SessionContext): void {
+    this.#context = context
+    this.#wasOnline = false
+  }
+
   /** After each transition: the chart makes a new context where something in it changed. */
   update(clientId: string, context: SessionContext, isOnline: boolean): void {
     if (context === this.#context && isOnline === this.#wasOnline) return

@@ -1,7 +1,7 @@
 import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
 import type { OverflowPolicy } from '../options.ts'
-import type { DeliveryGroup } from '../router/subscriber.ts'
+import { onlyMember, type DeliveryGroup } from '../router/subscriber.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
 import type { QueuedMessage, StoredInflight } from '../stored.ts'
 import type { Connection } from './connection.ts'
@@ -377,11 +377,10 @@ export class Outbound {
   }
 
   /** Brings back a message of an earlier process: under way, if it had a packet identifier, else waiting. */
-  restore(
-    { sequence, publication, qos, retain, subscriptionIdentifiers }: QueuedMessage,
-    packetId: number | undefined,
-  ): void {
-    const delivery: Delivery = { publication, qos, retain, subscriptionIdentifiers, group: undefined, place: sequence }
+  restore(message: QueuedMessage, packetId: number | undefined): void {
+    const { sequence, publication, qos, retain, subscriptionIdentifiers, shared } = message
+    const group = shared === undefined ? undefined : onlyMember(shared)
+    const delivery: Delivery = { publication, qos, retain, subscriptionIdentifiers, group, place: sequence }
     if (packetId === undefined) this.#enqueue(delivery)
     else this.#inflight.restore(packetId, InflightState.Published, delivery)
   }

@@ -1,6 +1,7 @@
 import type { SessionContext } from '../../machines/session.machine.ts'
 import type { SessionKey, SessionStore, StoredSession, StoredState, StoredWill } from '../stored.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
+import { dropSession } from './ending.ts'
 import { Inbound } from './inbound.ts'
 import { Keeper } from './keeper.ts'
 import { decodeSession, decodeSubscription } from './session-record.ts'
@@ -78,7 +79,23 @@ async function restoreSession(restoring: Restoring, stored: StoredSession): Prom
         ? core.clock.nowMs() + sessionExpiryIntervalSeconds * 1000
         : context.expiresAtMs
   const session = bringBack(core, policy, stored.clientId, { ...context, expiresAtMs })
+  try {
+    await fill(session, store, stored, wasOnline)
+    session.start()
+  } catch (error) {
+    // Left out whole, and left where it is: nobody may be handed to an actor that never started.
+    session.keeper = undefined
+    dropSession(session)
+    throw error
+  }
+  return session
+}
+
+/** Gives a session what belongs to it besides its chart. */
+async function fill(session: Session, store: SessionStore, stored: StoredSession, wasOnline: boolean): Promise<void> {
   session.keeper = new Keeper(store, stored.key, stored.nextSequence)
+  // One that was online expires from now on, and that has to be written.
+  if (!wasOnline) session.keeper.assume(session.context)
   if (stored.received.length > 0) {
     session.inbound = new Inbound(session)
     session.inbound.restore(stored.received)
@@ -88,8 +105,6 @@ async function restoreSession(restoring: Restoring, stored: StoredSession): Prom
     for (const { record } of stored.subscriptions) session.subscriptions.restore(decodeSubscription(record))
   }
   if (stored.queued.messages > 0 || stored.inflight.length > 0) await restoreMessages(session, store, stored)
-  session.start()
-  return session
 }
 
 /** The session as its chart left it. What the entry of `offline` sets off is set off again: an actor that goes on runs no entry. */

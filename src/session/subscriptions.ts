@@ -195,8 +195,12 @@ export class Subscriptions {
 
   /** The QoS at which roles let the session have a filter; undefined: not at all. */
   #permitted(filter: string, wanted: QoS, group: string | undefined): QoS | undefined {
+    return this.#session.hasRights ? this.#byRoles(filter, wanted, group) : undefined
+  }
+
+  /** The same for what was subscribed already: it stays while the grant gives no right, for the day that it does again. */
+  #byRoles(filter: string, wanted: QoS, group: string | undefined): QoS | undefined {
     const session = this.#session
-    if (!session.hasRights) return undefined
     const access = accessOf(session)
     if (access === undefined) return wanted
     const { verdict, qos } = access.subscribe(filter, wanted, group)
@@ -224,7 +228,7 @@ export class Subscriptions {
     const { filter, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier } = subscription
     const group = subscription.group?.group
     const wanted = this.#wantedQoS?.get(name) ?? subscription.qos
-    const qos = this.#permitted(filter, wanted, group)
+    const qos = this.#byRoles(filter, wanted, group)
     if (qos === undefined) {
       const options = { qos: wanted, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier }
       this.#byFilter.delete(name)
@@ -242,7 +246,7 @@ export class Subscriptions {
 
   #giveBack(name: string, { filter, group, options }: Withheld): void {
     const session = this.#session
-    const qos = this.#permitted(filter, options.qos, group)
+    const qos = this.#byRoles(filter, options.qos, group)
     if (qos === undefined) return
     this.#withheld?.delete(name)
     const subscription = session.core.router.subscribe(session, filter, group, { ...options, qos })
@@ -273,7 +277,7 @@ export class Subscriptions {
     const shared = parseShared(inner)
     const filter = shared?.filter ?? inner
     const options = { qos, noLocal, retainAsPublished, retainHandling, subscriptionIdentifier: identifier }
-    const granted = this.#permitted(filter, qos, shared?.group)
+    const granted = this.#byRoles(filter, qos, shared?.group)
     if (granted === undefined) {
       ;(this.#withheld ??= new Map()).set(name, { filter, group: shared?.group, options })
       return

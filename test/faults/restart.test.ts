@@ -1,11 +1,12 @@
 /** What a broker with a store has after its process has ended: closed in order, or not at all. */
-import { cpSync } from 'node:fs'
+import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { allow, type Authenticator, type BrokerEvent, type BrokerOptions } from '../../src/index.ts'
 import type { RawClient } from '../support/raw-client.ts'
+import { LmdbStore } from '../../src/store/lmdb.ts'
 import { tempFolder } from '../support/temp-files.ts'
 import { startBroker, type TestBroker } from '../support/test-broker.ts'
 import { connect as connectPacket, disconnect, puback, publish, pubrec, unsubscribe } from '../support/wire.ts'
@@ -284,4 +285,37 @@ test('the will of a client that was online when its process was killed is sent o
   await next.settle()
   expect((await topics(back)).toSorted()).toEqual(['gone/kept', 'gone/passing'])
   expect([...next.broker.sessions.keys()].toSorted()).toEqual(['kept', 'w'])
+})
+
+test('a session of which a record is damaged is left out whole, and its client can come in', async () => {
+  const { start, directory } = machine()
+  const before = await start()
+  const client = await before.connect({ clientId: 'c', ...persistent })
+  await client.subscribe(['t'])
+  client.drop()
+  await before.close()
+  const store = new LmdbStore({ directory })
+  await store.open()
+  for await (const [session] of store.sessions()) store.putSubscription(session!.key, 't', Buffer.from('not a record'))
+  await store.close()
+  const after = await start()
+  expect(after.state('c')).toBeUndefined()
+  const back = await after.connect({ clientId: 'c', ...persistent })
+  expect(back.connack?.sessionPresent).toBe(false)
+})
+
+test('coming back costs no write: what was away in the store already is left as it is', async () => {
+  const { start, directory } = machine()
+  const before = await start()
+  const client = await before.connect({ clientId: 'c', ...persistent })
+  await client.subscribe([['t', { qos: 1 }]])
+  client.drop()
+  await before.settle()
+  await before.broker.publish({ topic: 't', qos: 1 })
+  await before.close()
+  const bytes = readFileSync(join(directory, 'data.mdb'))
+  const after = await start()
+  expect(after.broker.sessions.get('c')?.queuedMessages).toBe(1)
+  await after.close()
+  expect(readFileSync(join(directory, 'data.mdb')).equals(bytes)).toBe(true)
 })

@@ -56,3 +56,16 @@ test('an unacknowledged QoS 1 message of a shared subscription goes to a member 
   await t.broker.sessions.changeRoles({ clientId: 'one' }, { remove: ['a'] })
   await second.expectPublish({ topic: 'a/1', payload: 'x', qos: 1 })
 })
+
+test('what was subscribed outlasts a change of roles while the grant gives no right', async () => {
+  const t = startScene({ roles })
+  const stays = { cleanStart: false, properties: { sessionExpiryInterval: 60 } }
+  const client = await t.join('c', { roles: ['a'] }, stays)
+  await client.subscribe(['a/#'])
+  await t.broker.sessions.revoke({ clientId: 'c' })
+  await t.broker.reload({ roles: { a: { permissions: [{ topic: 'a/+', allow: ['publish', 'subscribe'] }] } } })
+  expect(t.view('c').subscriptions).toEqual(['a/#'])
+  const back = await t.join('c', { roles: ['a'] }, stays)
+  await t.broker.publish({ topic: 'a/1', payload: 'x' })
+  await back.expectPublish({ topic: 'a/1', payload: 'x' })
+})
