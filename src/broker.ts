@@ -49,6 +49,7 @@ import { changeRoles } from './session/reauthorise.ts'
 import { Refusals } from './session/refusals.ts'
 import { Registry } from './session/registry.ts'
 import { restoreAll } from './session/restore.ts'
+import { stopActor } from './session/session-actor.ts'
 import { Session } from './session/session.ts'
 import { BrokerSessions } from './session/sessions.ts'
 import { systemClock } from './session/system-clock.ts'
@@ -253,7 +254,7 @@ class Engine implements Broker {
   #serve(stream: Duplex, info: ConnectionInfo, { policy }: Entrance, listener: () => Listener | undefined): void {
     if (this.#isClosing) return void stream.destroy()
     this.#streams.add(stream)
-    stream.once('close', () => this.#streams.delete(stream))
+    stream.on('close', () => this.#streams.delete(stream))
     const { onConnection } = policy.hooks
     const start = (): void => {
       const context = {
@@ -368,7 +369,7 @@ class Engine implements Broker {
     registry.watches.close()
     await this.#entrances.closeAll()
     // What is left is the store's: their charts go on in the next process.
-    for (const session of registry.hosts.values()) session.actor.stop()
+    for (const session of registry.hosts.values()) stopActor(session.actor)
     await this.#store?.close()
   }
 

@@ -61,7 +61,7 @@ async function askOn(
 }
 
 /** Nobody had an opinion. */
-function undecided(method: string | undefined, asked: boolean, policy: AuthenticationPolicy): Decision {
+export function undecided(method: string | undefined, asked: boolean, policy: AuthenticationPolicy): Decision {
   if (method !== undefined && !asked) {
     // MQTT-4.12.0-1
     const refusal = deny(ReasonCode.BadAuthenticationMethod, 'no authenticator speaks this method')

@@ -149,7 +149,7 @@ export class SocketServer implements Listener {
       return
     }
     this.#connections += 1
-    socket.once('close', this.#onSocketClose)
+    socket.on('close', this.#onSocketClose)
     const { proxyTrust, upgrade } = this.#options
     const info = describeSocket(socket, this.#name, this.transport, this.#localPort)
     const proxied =

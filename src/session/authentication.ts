@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 
 import type { AuthenticationOutcome, WillSummary } from '../../machines/session.machine.ts'
-import { authenticate, type Decision } from '../auth/chain.ts'
+import { authenticate, undecided, type Decision } from '../auth/chain.ts'
 import { deny, isPromise, type Allow, type AuthenticationRequest, type ConnectRequest, type Grant } from '../hooks.ts'
 import type { AuthPacket, ConnectPacket, WillPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
@@ -151,6 +151,8 @@ function decide(session: Session, exchange: Exchange, connect: ConnectRequest): 
   if (exchange.round > maxAuthRounds || exchange.bytes > maxAuthBytes) {
     return { verdict: deny(ReasonCode.NotAuthorized, 'the authentication exchange is too long'), authenticator: 'none' }
   }
+  // Nobody is asked: what an authenticator would get to see costs more than the answer.
+  if (policy.authenticators.length === 0) return undecided(connect.authenticationMethod, false, policy)
   const request: AuthenticationRequest = {
     ...connect,
     sessionId: session.id,

@@ -1,3 +1,5 @@
+import { createActor, fromTransition } from 'xstate'
+
 import type { DropReason } from '../events.ts'
 import type { Publication } from '../publication.ts'
 import type { Connection } from './connection.ts'
@@ -5,12 +7,17 @@ import { SessionIndex } from './session-index.ts'
 import { SessionWatches } from './session-watch.ts'
 import type { Session } from './session.ts'
 
+/** Takes no notice of what its children report. */
+const unmoved = fromTransition((state: undefined) => state, undefined)
+
 /**
  * Which session lives under which client identifier (MQTT-3.1.3-2), and every actor that is still
- * on its way there. Actors are roots in maps, never children of one actor: spawning and stopping
- * those is quadratic.
+ * on its way there. Actors are kept in maps, never in the snapshot of one actor: spawning and
+ * stopping those is quadratic.
  */
 export class Registry {
+  /** The root of the actor system that all sessions are in: a system for each would take two kilobytes. */
+  readonly root = createActor(unmoved).start()
   /** By session id: newcomers too. The machine's implementations find their host here. */
   readonly hosts = new Map<string, Session>()
   /** By client identifier: sessions that were online at least once. */

@@ -8,12 +8,22 @@ export type SessionActor = ActorRefFrom<SessionMachine>
 
 /** The actor of a session: in `connecting`, or where an earlier process left it, which is offline. */
 export function makeActor(
-  { machine, clock }: Pick<SessionCore, 'machine' | 'clock'>,
+  { machine, clock, registry }: Pick<SessionCore, 'machine' | 'clock' | 'registry'>,
   sessionId: string,
   connection: ConnectionInfo,
   restored: SessionContext | undefined,
 ): SessionActor {
   const input = { sessionId, startedAtMs: clock.nowMs(), connection }
-  if (restored === undefined) return createActor(machine, { input })
-  return createActor(machine, { input, snapshot: machine.resolveState({ value: 'offline', context: restored }) })
+  const parent = registry.root
+  if (restored === undefined) return createActor(machine, { input, parent })
+  return createActor(machine, {
+    input,
+    parent,
+    snapshot: machine.resolveState({ value: 'offline', context: restored }),
+  })
+}
+
+/** Ends an actor wherever its chart is; `stop` is for actors that are the root of their system. */
+export function stopActor(actor: SessionActor): void {
+  actor.send({ type: 'xstate.stop' } as never)
 }

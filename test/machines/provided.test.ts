@@ -36,3 +36,16 @@ describe('where nothing would have to be waited for', () => {
     })
   })
 })
+
+test('the sessions of a broker are in one actor system: who inspects one of them sees all', async () => {
+  const t = startBroker()
+  await t.connect({ clientId: 'a' })
+  const inspected: string[] = []
+  const { actorRef } = t.broker.sessions.get('a')!
+  actorRef.system.inspect((event) => {
+    if (event.type === '@xstate.snapshot' && 'context' in event.snapshot) inspected.push(event.actorRef.sessionId)
+  })
+  await t.connect({ clientId: 'b' })
+  expect(inspected).toContain(t.broker.sessions.get('b')?.actorRef.sessionId)
+  expect(inspected).not.toContain(actorRef.sessionId)
+})
