@@ -144,7 +144,12 @@ export class WillHost {
     this.#client = client
     this.#key = key
     this.#epoch = input.epoch
-    this.actor = createActor(wills.machine, { input })
+    // Where it begins is stated, since an actor that is made inside an action can't work it out without XState's warning.
+    const context = { ...input, dueAtMs: undefined, reason: undefined }
+    this.actor = createActor(wills.machine, {
+      input,
+      snapshot: wills.machine.resolveState({ value: 'armed', context }),
+    })
     this.actor.subscribe({
       next: (snapshot) => {
         if (snapshot.status === 'done') {
