@@ -58,6 +58,10 @@ export class Entrances {
   async close(entrance: Entrance): Promise<void> {
     const before = this.#authenticators()
     this.#all.delete(entrance)
+    // Its connections are still there; what is closed has nothing more to say about them.
+    const after = this.#authenticators()
+    const { policy } = entrance
+    entrance.policy = { ...policy, authenticators: policy.authenticators.filter((one) => after.has(one)) }
     await this.#retire(before)
   }
 

@@ -63,3 +63,30 @@ test('an exchange under way goes on with the authenticators of now', async () =>
   client.send(auth(0x18, { authenticationMethod: method }))
   await client.expectPacket('connack', { reasonCode: 0x8c })
 })
+
+test('a listener that is closed takes its authenticators along: who came through it renews no grant by them', async () => {
+  const asked: string[] = []
+  const noted = (name: string): Authenticator => ({
+    ...tickets(name, () => {
+      asked.push(name)
+      return allow({ principal: 'alice' })
+    }),
+    close: () => void asked.push(`${name} is closed`),
+  })
+  const shared = noted('shared')
+  const t = startBroker({ authenticators: [shared] })
+  const clients = []
+  for (const authenticators of [[noted('own')], [shared]]) {
+    const listener = await t.broker.listen({ transport: 'tcp', port: 0, authenticators })
+    if (!('port' in listener.address)) throw new Error('a listener without a port')
+    const client = await t.tcp(listener.address.port)
+    await client.connect({ properties })
+    await listener.close()
+    clients.push(client)
+  }
+  for (const client of clients) client.send(again)
+  await clients[0]!.expectDisconnect(0x8c)
+  // Others still use this one.
+  await clients[1]!.expectPacket('auth', { reasonCode: 0x00 })
+  expect(asked).toEqual(['own', 'own is closed', 'shared', 'shared'])
+})
