@@ -36,6 +36,10 @@ export const errorTable = {
   SMQ_STORE_FULL: 'The store has no room',
   SMQ_STORE_FAILED: 'The store could not write',
   SMQ_STORE_CLOSED: 'The store is not open',
+  SMQ_STORE_UNAVAILABLE: 'The server of the store does not answer',
+  SMQ_STORE_UNSUITABLE: 'The server of the store cannot keep what is asked of it',
+  SMQ_STORE_REPLACED: 'The store is not the one that it was',
+  SMQ_STORE_MODULE: 'The packages that the store needs are not installed',
   SMQ_USAGE: 'The command line is not valid',
 } as const
 

@@ -215,6 +215,16 @@ export type StoreOptions =
       /** Default `disk`: acknowledged means flushed. `os`: survives the end of the process, not of the machine. */
       readonly durability?: 'disk' | 'os'
     }
+  /** A Redis server, with BullMQ; the packages `ioredis` and `bullmq` must be installed. */
+  | {
+      readonly type: 'redis'
+      /** `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or the path of a socket. */
+      readonly url: string
+      /** Default `everysec`: as durable as the server is configured. `fsync`: acknowledged means flushed. */
+      readonly durability?: 'everysec' | 'fsync'
+      /** What the names of all keys begin with: every broker on a server has one of its own. Default `statemq`. */
+      readonly prefix?: string
+    }
 
 /** Everything that `createBroker` takes; all of it optional. */
 export interface BrokerOptions {

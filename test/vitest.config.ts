@@ -34,10 +34,13 @@ export default defineConfig({
       },
       project('machines'),
       project('conformance'),
-      project('contracts'),
+      project('contracts', { globalSetup: ['test/support/need-redis.ts'] }),
       project('identity', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),
       project('interop', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),
-      project('faults', { testTimeout: 60_000, globalSetup: ['test/support/need-openssl.ts'] }),
+      project('faults', {
+        testTimeout: 60_000,
+        globalSetup: ['test/support/need-openssl.ts', 'test/support/need-redis.ts'],
+      }),
     ],
   },
 })

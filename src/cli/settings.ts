@@ -6,6 +6,9 @@ import { loadConfig, type LoadedConfig } from './config-file.ts'
 import type { Config, ListenerConfig } from './config-schema.ts'
 import type { LogLevel } from './log-levels.ts'
 
+/** The command has no flags for a store in Redis yet. */
+type LocalStore = Exclude<StoreOptions, { type: 'redis' }>
+
 /** The named flags of the command line; each beats the file and `--set`. */
 export interface Flags {
   readonly config?: string
@@ -15,7 +18,7 @@ export interface Flags {
   readonly wsPort?: number
   readonly wsHost?: string
   readonly unix?: string
-  readonly store?: StoreOptions['type']
+  readonly store?: LocalStore['type']
   readonly data?: string
   readonly durability?: 'disk' | 'os'
   readonly logLevel?: LogLevel
@@ -26,7 +29,7 @@ export interface Flags {
 export interface Settings {
   readonly file: string | undefined
   readonly config: Omit<Config, 'store'> &
-    Required<Pick<Config, 'listeners' | 'logLevel' | 'drainTimeoutMs'>> & { readonly store: StoreOptions }
+    Required<Pick<Config, 'listeners' | 'logLevel' | 'drainTimeoutMs'>> & { readonly store: LocalStore }
   /** File and `--set` say nothing. */
   readonly isEmpty: boolean
   readonly locate: LoadedConfig['locate']
@@ -89,7 +92,7 @@ function resolveStore(
   { store, data, durability }: Flags,
   file: string | undefined,
   written: Config['store'],
-): StoreOptions {
+): LocalStore {
   const type = store ?? written?.type ?? 'lmdb'
   if (type === 'memory') {
     const flag = data === undefined ? (durability === undefined ? undefined : '--durability') : '--data'

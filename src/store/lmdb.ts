@@ -1,13 +1,12 @@
 import { StatemqError } from '../errors.ts'
 import type { Publication } from '../publication.ts'
-import { GroupCommit } from './group-commit.ts'
-import type { Line } from './line.ts'
+import { GatheringStore, type KnownPacketIds } from './gathering-store.ts'
 import { openEnvironment, type Durability, type Environment } from './lmdb-environment.ts'
 import { LmdbReader } from './lmdb-reader.ts'
 import { LmdbWriter } from './lmdb-writer.ts'
-import { addTo, inner, type PendingWrites } from './pending.ts'
+import type { PendingWrites } from './pending.ts'
 import type { Store } from './store.ts'
-import type { QueuedMessage, SessionKey, StoredInflight, StoredSession, StoredWill } from '../stored.ts'
+import type { QueuedMessage, SessionKey, StoredSession, StoredWill } from '../stored.ts'
 
 export interface LmdbStoreOptions {
   readonly directory: string
@@ -24,7 +23,7 @@ const RETRY_MS = 1_000
  * The embedded store: one LMDB environment in a directory. A session's messages of one commit are one
  * record, and a message that several sessions wait for is kept once and referred to.
  */
-export class LmdbStore implements Store {
+export class LmdbStore extends GatheringStore implements Store {
   readonly name = 'lmdb'
   readonly #options: LmdbStoreOptions
   readonly #openDirectory: typeof openEnvironment
@@ -32,15 +31,10 @@ export class LmdbStore implements Store {
   #reader: LmdbReader | undefined
   #writer: LmdbWriter | undefined
   #retry: NodeJS.Timeout | undefined
-  readonly #lines = new Map<SessionKey, Line>()
-  readonly #group = new GroupCommit({
-    commit: (writes) => this.#commit(writes),
-    onCommitted: () => this.#committed(),
-    faultOf: (error) => this.#faultOf(error),
-  })
 
   /** `openDirectory` is for tests that make commits fail. */
   constructor(options: LmdbStoreOptions, openDirectory: typeof openEnvironment = openEnvironment) {
+    super()
     this.#options = options
     this.#openDirectory = openDirectory
   }
@@ -53,12 +47,12 @@ export class LmdbStore implements Store {
       throw new StatemqError('SMQ_STORE_FAILED', `${directory}: ${(error as Error).message}`, { cause: error })
     })
     this.#environment = environment
-    this.#writer = new LmdbWriter(environment.tables, this.#lines)
-    this.#reader = new LmdbReader(environment.tables, this.#lines, this.#writer, onDamage ?? (() => {}))
+    this.#writer = new LmdbWriter(environment.tables, this.lines)
+    this.#reader = new LmdbReader(environment.tables, this.lines, this.#writer, onDamage ?? (() => {}))
   }
 
   async close(): Promise<void> {
-    await this.#group.settled()
+    await this.group.settled()
     clearTimeout(this.#retry)
     const environment = this.#environment
     this.#environment = undefined
@@ -91,79 +85,9 @@ export class LmdbStore implements Store {
     return this.#open.writer.nextSessionKey()
   }
 
-  putSession(key: SessionKey, clientId: string, record: Buffer): void {
-    this.#group.writes.sessions.set(key, { clientId, record })
-  }
-
-  deleteSession(key: SessionKey): void {
-    this.#group.writes.deleteSession(key)
-  }
-
-  putSubscription(key: SessionKey, filter: string, record: Buffer): void {
-    inner(this.#group.writes.subscriptions, key).set(filter, record)
-  }
-
-  deleteSubscription(key: SessionKey, filter: string): void {
-    inner(this.#group.writes.subscriptions, key).set(filter, undefined)
-  }
-
-  putReceived(key: SessionKey, packetId: number): void {
-    inner(this.#group.writes.received, key).set(packetId, true)
-  }
-
-  deleteReceived(key: SessionKey, packetId: number): void {
-    const isKept = this.#isKept('received', key, packetId)
-    withdraw(this.#group.writes.received, key, packetId, isKept, false)
-  }
-
-  putWill(key: SessionKey, epoch: number, record: Buffer): void {
-    inner(this.#group.writes.wills, key).set(epoch, record)
-  }
-
-  deleteWill(key: SessionKey, epoch: number): void {
-    inner(this.#group.writes.wills, key).set(epoch, undefined)
-  }
-
-  append(key: SessionKey, message: QueuedMessage): void {
-    this.#group.writes.append(key, message)
-  }
-
-  putInflight(key: SessionKey, inflight: StoredInflight): void {
-    inner(this.#group.writes.inflight, key).set(inflight.packetId, inflight)
-  }
-
-  deleteInflight(key: SessionKey, packetId: number): void {
-    const isKept = this.#isKept('inflight', key, packetId)
-    withdraw(this.#group.writes.inflight, key, packetId, isKept, undefined)
-  }
-
-  /** Whether the tables have a packet identifier, or will have it with the commit under way. */
-  #isKept(table: 'inflight' | 'received', key: SessionKey, packetId: number): boolean {
-    return (
-      this.#group.committing?.[table].get(key)?.has(packetId) === true ||
-      this.#writer?.packetIds[table].has(key, packetId) === true
-    )
-  }
-
-  settle(key: SessionKey, sequence: number): void {
-    const { writes, committing } = this.#group
-    if (writes.takeBack(key, sequence)) return
-    if (committing?.appended.get(key)?.has(sequence) !== true) return this.#settleStored(key, sequence)
-    // Whether there is anything to settle is known when its commit is over.
-    if (!writes.deletedSessions.has(key)) addTo(writes.settledEarly, key, sequence)
-  }
-
-  #settleStored(key: SessionKey, sequence: number): void {
-    const batch = this.#lines.get(key)?.settle(sequence)
-    if (batch === undefined) return
-    const { writes } = this.#group
-    if (batch.left > 0) addTo(writes.settledBatches, key, batch.first)
-    else addTo(writes.endedBatches, key, batch.first)
-  }
-
   async page(key: SessionKey, from: number, maxMessages: number, maxBytes: number): Promise<readonly QueuedMessage[]> {
     const { reader } = this.#open
-    const { gathering, committing } = this.#group
+    const { gathering, committing } = this.group
     const page: QueuedMessage[] = []
     if (gathering.deletedSessions.has(key) || committing?.deletedSessions.has(key) === true) return page
     let bytes = 0
@@ -184,39 +108,26 @@ export class LmdbStore implements Store {
     return page
   }
 
-  putRetained(publication: Publication): void {
-    this.#group.writes.retained.set(publication.topic, publication)
-  }
-
-  deleteRetained(topic: string): void {
-    this.#group.writes.retained.set(topic, undefined)
+  protected override get packetIds(): KnownPacketIds | undefined {
+    return this.#writer?.packetIds
   }
 
   durable(): Promise<void> | undefined {
-    return this.#group.durable()
+    return this.group.durable()
   }
 
   get fault(): StatemqError | undefined {
-    return this.#group.fault
+    return this.group.fault
   }
 
-  async #commit(writes: PendingWrites): Promise<void> {
+  protected override async commit(writes: PendingWrites): Promise<void> {
     const { writer, environment } = this.#open
     const plan = writer.plan(writes)
     await environment.commit(plan.steps)
     plan.apply()
   }
 
-  /** What was settled meanwhile can be settled now. */
-  #committed(): void {
-    const { settledEarly } = this.#group.gathering
-    for (const [key, sequences] of [...settledEarly]) {
-      settledEarly.delete(key)
-      for (const sequence of sequences) this.#settleStored(key, sequence)
-    }
-  }
-
-  #faultOf(error: unknown): StatemqError {
+  protected override faultOf(error: unknown): StatemqError {
     const fault =
       error instanceof StatemqError ? error : new StatemqError('SMQ_STORE_FAILED', String(error), { cause: error })
     if (fault.code === 'SMQ_STORE_FULL') this.#retryLater()
@@ -239,24 +150,10 @@ export class LmdbStore implements Store {
       }
     } catch (error) {
       if (this.#environment === undefined) return
-      if (error instanceof StatemqError && error.code === 'SMQ_STORE_FAILED') this.#group.fault = error
+      if (error instanceof StatemqError && error.code === 'SMQ_STORE_FAILED') this.group.fault = error
       else this.#retryLater()
       return
     }
-    if (this.fault?.code === 'SMQ_STORE_FULL') this.#group.resume()
+    if (this.fault?.code === 'SMQ_STORE_FULL') this.group.resume()
   }
-}
-
-/** Takes a write back where the tables know nothing of it, else removes what they have. */
-function withdraw<V>(
-  writes: Map<SessionKey, Map<number, V>>,
-  key: SessionKey,
-  packetId: number,
-  isKept: boolean,
-  removal: V,
-): void {
-  const ids = inner(writes, key)
-  if (isKept) ids.set(packetId, removal)
-  else ids.delete(packetId)
-  if (ids.size === 0) writes.delete(key)
 }

@@ -1,11 +1,13 @@
 import fc from 'fast-check'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
 
 import { Publication } from '../../src/publication.ts'
 import { LmdbStore } from '../../src/store/lmdb.ts'
 import { MemoryStore } from '../../src/store/memory.ts'
+import { RedisStore } from '../../src/store/redis.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { StoredSession } from '../../src/stored.ts'
+import { startRedis, type TestRedis } from '../support/redis-server.ts'
 import { tempFolder } from '../support/temp-files.ts'
 import { all, changes, contentsOf, lineOf, message, Model, publicationOf } from './store-cases.ts'
 
@@ -42,6 +44,27 @@ async function lmdb(directory: string): Promise<Store> {
   return store
 }
 
+let server: Promise<TestRedis> | undefined
+afterAll(async () => (await server)?.end())
+
+const prefixes = new WeakMap<Store, string>()
+let lastPrefix = 0
+
+async function redis(prefix: string): Promise<Store> {
+  const { url } = await (server ??= startRedis())
+  const store = await open(
+    new RedisStore({
+      url,
+      prefix,
+      onDamage: (table, error) => {
+        throw new Error(`damage in ${table}`, { cause: error })
+      },
+    }),
+  )
+  prefixes.set(store, prefix)
+  return store
+}
+
 const implementations: readonly Implementation[] = [
   { name: 'memory', make: () => open(new MemoryStore()), reopen: undefined },
   {
@@ -51,6 +74,15 @@ const implementations: readonly Implementation[] = [
       await store.close()
       opened.splice(opened.indexOf(store), 1)
       return lmdb(directories.get(store)!)
+    },
+  },
+  {
+    name: 'redis',
+    make: () => redis(`p${++lastPrefix}`),
+    reopen: async (store) => {
+      await store.close()
+      opened.splice(opened.indexOf(store), 1)
+      return redis(prefixes.get(store)!)
     },
   },
 ]
