@@ -36,6 +36,8 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   const owner = incumbent?.grant
   const permission = incumbent && (await askAboutTakeover(session, incumbent, grant))
   if (permission?.type === 'denied') return permission
+  // Hooks took their time: who would be sent away at once must not take a session over first.
+  if (hasEnded(session, grant)) return denied(ReasonCode.NotAuthorized, 'the grant has ended')
   session.startsAfresh = permission?.cleanStart === true
   return {
     type: 'admitted',
@@ -44,6 +46,11 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
     connect,
     ...(incumbent ? { takeover: takeoverOf(session, incumbent, owner, grant, permission !== undefined) } : {}),
   }
+}
+
+/** Its rights go on during the grace. */
+function hasEnded({ policy, core }: Session, { expiresAtMs }: Grant): boolean {
+  return expiresAtMs !== undefined && expiresAtMs + policy.limits.grantGraceMs <= core.clock.nowMs()
 }
 
 /**

@@ -1,9 +1,10 @@
 /** Semantics 7.5: a grant ends when its authenticator said, with a warning before and a grace behind. */
 import { describe, expect, test } from 'vitest'
 
+import { next, type Next } from '../../src/index.ts'
 import { simulatedEpochMs } from '../support/simulated-clock.ts'
-import { publish, pingreq } from '../support/wire.ts'
-import { authenticate, expectAuthenticated, startAuthority } from './authority-scene.ts'
+import { connect, publish, pingreq } from '../support/wire.ts'
+import { authenticate, expectAuthenticated, startAuthority, ticketConnect } from './authority-scene.ts'
 
 const inMs = (ms: number): { expiresAtMs: number } => ({ expiresAtMs: simulatedEpochMs + ms })
 
@@ -178,4 +179,33 @@ test('limits.maxConnectionSeconds: DISCONNECT 0xA0, whoever it is, and the sessi
   const again = await t.ticket()
   await t.advance(9_999)
   await again.expectNothing()
+})
+
+describe('semantics 7.3: a grant that ends while its client is still being admitted', () => {
+  test.each([
+    [0, 0x87],
+    [5_000, 0x00],
+  ])('with a grace of %i ms: %i', async (grantGraceMs, reasonCode) => {
+    const held: (() => void)[] = []
+    let isHeld = false
+    const t = startAuthority({
+      limits: { grantGraceMs, decisionTimeoutMs: 60_000, connectTimeoutMs: 60_000 },
+      hooks: {
+        onRegister: () => (isHeld ? new Promise<Next>((resolve) => held.push(() => resolve(next()))) : next()),
+      },
+    })
+    const first = await t.ticket()
+    isHeld = true
+    const second = t.attach()
+    second.send(connect(ticketConnect(inMs(1_000))))
+    await t.advance(1_000)
+    held[0]?.()
+    if (reasonCode === 0) {
+      await second.expectPacket('connack', { reasonCode, sessionPresent: true })
+      await first.expectDisconnect(0x8e)
+    } else {
+      await second.expectRefused(reasonCode)
+      await first.expectNothing()
+    }
+  })
 })
