@@ -7,24 +7,13 @@ import { describe, expect, test } from 'vitest'
 
 import type { Permission, QoS, RoleDefinitions } from '../../src/index.ts'
 import { topicMatches } from '../../src/router/topics.ts'
+import { drawFrom, type Draw } from '../support/draw.ts'
 import { isAllowed } from '../support/naive-acl.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { puback, pubcomp, publish, pubrec, subscribe, unsubscribe } from '../support/wire.ts'
 import { startScene } from './sessions-scene.ts'
 
 type Scene = ReturnType<typeof startScene>
-type Draw = (below: number) => number
-
-/** Mulberry32: good enough to choose with, and the same everywhere. */
-function drawFrom(seed: number): Draw {
-  let state = seed
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
-  }
-}
 
 const levels = ['a', 'b', 'c0', 'x']
 const topics = levels.flatMap((one) => [one, ...levels.flatMap((two) => [`${one}/${two}`, `${one}/${two}/a`])])
