@@ -8,7 +8,7 @@ import { ReasonCode } from '../reason-codes.ts'
 export const MAX_PRINCIPAL_BYTES = 1_024
 const MAX_ROLE_BYTES = 256
 const MAX_ROLES = 1_000
-/** The longest string that MQTT can carry. */
+/** The longest string, and the most binary data, that a field of MQTT can hold. */
 const MAX_STRING_BYTES = 65_535
 
 /** What a verdict is measured against. */
@@ -62,15 +62,18 @@ function missing(value: object, names: readonly string[]): string | undefined {
 const isMap = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Text that can be sent and compared: Unicode without halves of surrogate pairs. */
+/** Text that can be sent and compared: Unicode without halves of surrogate pairs, and without U+0000 (MQTT-1.5.4-2). */
 const isText = (value: unknown, maxBytes: number): value is string =>
-  typeof value === 'string' && value.isWellFormed() && Buffer.byteLength(value) <= maxBytes
+  typeof value === 'string' && value.isWellFormed() && !value.includes('\0') && Buffer.byteLength(value) <= maxBytes
 
 const text: Field = (value) =>
   isText(value, MAX_STRING_BYTES) ? undefined : `expected text of at most ${MAX_STRING_BYTES} bytes`
 const flag: Field = (value) => (typeof value === 'boolean' ? undefined : 'expected true or false')
 const anything: Field = () => undefined
-const bytes: Field = (value) => (value instanceof Uint8Array ? undefined : 'expected bytes')
+const bytes: Field = (value) =>
+  value instanceof Uint8Array && value.length <= MAX_STRING_BYTES
+    ? undefined
+    : `expected at most ${MAX_STRING_BYTES} bytes`
 
 function oneOf(...allowed: readonly unknown[]): Field {
   return (value) => (allowed.includes(value) ? undefined : `expected one of ${JSON.stringify(allowed)}`)

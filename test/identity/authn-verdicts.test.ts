@@ -9,6 +9,8 @@ import {
   type Authenticator,
   type Verdict,
 } from '../../src/index.ts'
+import { startBroker } from '../support/test-broker.ts'
+import { connect } from '../support/wire.ts'
 import { startAuthBroker } from './authn-scene.ts'
 
 const answering = (verdict: unknown, methods?: readonly string[]): Authenticator =>
@@ -29,6 +31,7 @@ describe('semantics 7.12: a verdict with an unknown modifier or a wrong value le
     [{ type: 'allow', principal: 7 }, 'principal: expected text of 1 to 1024 bytes'],
     [{ type: 'allow', principal: 'ä'.repeat(513) }, 'principal: expected text of 1 to 1024 bytes'],
     [{ type: 'allow', principal: '\ud800' }, 'principal: expected text of 1 to 1024 bytes'],
+    [{ type: 'allow', principal: 'anna\0' }, 'principal: expected text of 1 to 1024 bytes'],
     [{ type: 'allow', principal: null }, 'principal: expected text of 1 to 1024 bytes'],
     [{ type: 'allow', roles: 'admin' }, 'roles: expected a list of at most 1000 names'],
     [{ type: 'allow', roles: [7] }, 'roles: expected names of 1 to 256 bytes'],
@@ -55,7 +58,8 @@ describe('semantics 7.12: a verdict with an unknown modifier or a wrong value le
     [{ type: 'allow', connack: { retainAvailable: 1 } }, 'connack: retainAvailable: expected true or false'],
     [{ type: 'allow', connack: { keepAliveSeconds: 65_536 } }, 'connack: keepAliveSeconds: expected a whole number'],
     [{ type: 'allow', connack: { userProperties: { a: 'b' } } }, 'connack: userProperties: expected a list of pairs'],
-    [{ type: 'allow', authenticationData: 'x' }, 'authenticationData: expected bytes'],
+    [{ type: 'allow', connack: { responseInformation: '\0' } }, 'connack: responseInformation: expected text'],
+    [{ type: 'allow', authenticationData: 'x' }, 'authenticationData: expected at most 65535 bytes'],
     [{ type: 'deny', reasonCode: 0, reason: 'x' }, 'reasonCode: expected a reason code that means failure'],
     [{ type: 'deny', reasonCode: 0xff, reason: 'x' }, 'reasonCode: expected a reason code that means failure'],
     [{ type: 'deny', reasonCode: 0x87 }, 'reason: is missing'],
@@ -167,4 +171,13 @@ describe('users in memory', () => {
     }
     expect((await t.connect()).code).toBe(0x87)
   })
+})
+
+test('data that no field can hold lets nobody in, instead of leaving the client without an answer', async () => {
+  for (const type of ['allow', 'challenge'] as const) {
+    const t = startBroker({ authenticators: [answering({ type, authenticationData: Buffer.alloc(65_536) }, ['M'])] })
+    const client = t.attach()
+    client.send(connect({ clientId: 'a', properties: { authenticationMethod: 'M' } }))
+    await client.expectRefused(0x87)
+  }
 })
