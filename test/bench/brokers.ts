@@ -6,7 +6,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 import { findProgram, type Pinning } from './machine.ts'
 
-export type BrokerName = 'statemq' | 'aedes' | 'mosquitto'
+export type BrokerName = 'statemq' | 'statemq-memory' | 'aedes' | 'mosquitto'
+
+/** `engine`: everything in memory, beside others. `durable`: what is acknowledged is on disk. */
+export type Group = 'engine' | 'durable'
 
 export interface BrokerKind {
   readonly name: BrokerName
@@ -23,17 +26,22 @@ export interface StartOptions {
   readonly raised: readonly string[]
   /** For a broker's own files; removed when it stops. */
   readonly folder: string
+  /** What a durable statemq has already; it stays. Undefined: it begins with nothing. */
+  readonly data?: string | undefined
 }
 
 export interface RunningBroker {
   readonly port: number
   readonly pid: number
+  /** From the start of its process until it took connections. */
+  readonly startedInMs: number
   /** The end of what it logged, for a run that failed. */
   lastWords(): string
   stop(): Promise<void>
 }
 
-const startTimeoutMs = 10_000
+/** Some bring back a million messages. */
+const startTimeoutMs = 240_000
 /** A drain of statemq ends after five seconds at the latest. */
 const stopTimeoutMs = 8_000
 
@@ -41,8 +49,11 @@ function versionIn(packageFile: string): string {
   return (JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string }).version
 }
 
-/** Anonymous, nothing on disk, no bound on queues, and TCP_NODELAY as the others have it. */
-function mosquittoConfig(port: number): string {
+/** Snapshots, the only way there is: what is acknowledged between two of them is lost with the process. */
+const snapshotSeconds = 5
+
+/** Anonymous, no bound on queues, and TCP_NODELAY as the others have it. */
+function mosquittoConfig(port: number, group: Group, folder: string): string {
   return [
     `listener ${port} 127.0.0.1`,
     'allow_anonymous true',
@@ -50,23 +61,25 @@ function mosquittoConfig(port: number): string {
     'max_inflight_messages 0',
     'set_tcp_nodelay true',
     'log_type error',
-    'persistence false',
+    ...(group === 'engine'
+      ? ['persistence false']
+      : ['persistence true', `persistence_location ${folder}/`, `autosave_interval ${snapshotSeconds}`]),
     // Started by root it would become a user that can't read the folder it was given.
     ...(process.getuid?.() === 0 ? ['user root'] : []),
     '',
   ].join('\n')
 }
 
-function mosquitto(): BrokerKind | undefined {
+function mosquitto(group: Group): BrokerKind | undefined {
   const program = findProgram('mosquitto')
   if (program === undefined) return undefined
   const version = /^mosquitto version (\S+)/m.exec(spawnSync(program, ['-h'], { encoding: 'utf8' }).stdout)?.[1]
   return {
     name: 'mosquitto',
-    title: version === undefined ? 'mosquitto' : `mosquitto ${version}`,
+    title: `mosquitto${version === undefined ? '' : ` ${version}`}${group === 'durable' ? `, a snapshot every ${snapshotSeconds} s` : ''}`,
     command: ({ port, folder }) => {
       const file = join(folder, 'mosquitto.conf')
-      writeFileSync(file, mosquittoConfig(port))
+      writeFileSync(file, mosquittoConfig(port, group, folder))
       return [program, '-c', file]
     },
   }
@@ -79,28 +92,38 @@ export function nodeProgram(repository: string): string {
 }
 
 /** The brokers that this machine can run, in the order in which they take their turns. */
-export function availableBrokers(repository: string): readonly BrokerKind[] {
+export function availableBrokers(repository: string, group: Group): readonly BrokerKind[] {
   const node = nodeProgram(repository)
-  const ours: BrokerKind = {
-    name: 'statemq',
-    title: `statemq ${versionIn(join(repository, 'package.json'))}`,
-    command: ({ port, entry, raised }) => [
+  const version = versionIn(join(repository, 'package.json'))
+  const ours = (name: BrokerName, title: string, store: (start: StartOptions) => readonly string[]): BrokerKind => ({
+    name,
+    title,
+    command: (start) => [
       node,
-      entry,
+      start.entry,
       '--port',
-      `${port}`,
-      // As the others have it; `durable` scenarios come apart.
-      '--store',
-      'memory',
-      ...raised.flatMap((setting) => ['--set', setting]),
+      `${start.port}`,
+      ...store(start),
+      ...start.raised.flatMap((setting) => ['--set', setting]),
     ],
+  })
+  const inMemory = (): readonly string[] => ['--store', 'memory']
+  if (group === 'durable') {
+    const onDisk = ({ folder, data = join(folder, 'data') }: StartOptions): readonly string[] => [
+      ...['--store', 'lmdb', '--durability', 'disk', '--data', data],
+    ]
+    return [
+      ours('statemq', `statemq ${version}, LMDB, flushed`, onDisk),
+      ours('statemq-memory', 'statemq in memory', inMemory),
+      mosquitto(group),
+    ].filter((kind) => kind !== undefined)
   }
   const aedes: BrokerKind = {
     name: 'aedes',
     title: `Aedes ${versionIn(join(repository, 'node_modules', 'aedes', 'package.json'))}`,
     command: ({ port }) => [node, join(import.meta.dirname, 'aedes.mjs'), `${port}`],
   }
-  return [ours, aedes, mosquitto()].filter((kind) => kind !== undefined)
+  return [ours('statemq', `statemq ${version}`, inMemory), aedes, mosquitto(group)].filter((kind) => kind !== undefined)
 }
 
 /** A port that was free a moment ago. */
@@ -144,12 +167,12 @@ async function stop(child: ChildProcess, ended: Promise<unknown>, folder: string
 export async function startBroker(
   kind: BrokerKind,
   pinning: Pinning,
-  { entry, raised }: Pick<StartOptions, 'entry' | 'raised'>,
+  { entry, raised, data }: Pick<StartOptions, 'entry' | 'raised' | 'data'>,
   workFolder: string,
 ): Promise<RunningBroker> {
   const folder = mkdtempSync(join(workFolder, `${kind.name}-`))
   const port = await freePort()
-  const [program = '', ...args] = pinning.broker(kind.command({ port, entry, raised, folder }))
+  const [program = '', ...args] = pinning.broker(kind.command({ port, entry, raised, folder, data }))
   const logFile = join(folder, 'log')
   const log = openSync(logFile, 'w')
   const child = spawn(program, args, { stdio: ['ignore', log, log] })
@@ -160,7 +183,8 @@ export async function startBroker(
     child.once('exit', () => resolve())
   }).finally(() => running.delete(child))
   const lastWords = (): string => readFileSync(logFile, 'utf8').trim().split('\n').slice(-12).join('\n')
-  const deadline = performance.now() + startTimeoutMs
+  const startedAt = performance.now()
+  const deadline = startedAt + startTimeoutMs
   while (!(await accepts(port))) {
     if (hasEnded(child) || child.pid === undefined || performance.now() > deadline) {
       const words = lastWords()
@@ -169,5 +193,6 @@ export async function startBroker(
     }
     await delay(25)
   }
-  return { port, pid: child.pid ?? 0, lastWords, stop: () => stop(child, ended, folder) }
+  const startedInMs = performance.now() - startedAt
+  return { port, pid: child.pid ?? 0, startedInMs, lastWords, stop: () => stop(child, ended, folder) }
 }

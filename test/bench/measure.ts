@@ -5,6 +5,7 @@ import { runLoad } from './load-generator.ts'
 import type { Pinning } from './machine.ts'
 import type { Row } from './report.ts'
 import { figure, type LoadResult, type Scenario } from './scenarios.ts'
+import { seedStore } from './seed-store.ts'
 import { faultOf, median } from './statistics.ts'
 
 /** All that the scenarios of one `npm run bench` have in common. */
@@ -58,21 +59,23 @@ function rowsOf(scenario: Scenario, kinds: readonly BrokerKind[], outcomes: read
  * scenario starts its brokers once and keeps them warm, or starts one per run where it is `fresh`.
  */
 export async function measureScenario(bench: Bench, scenario: Scenario): Promise<Measured> {
-  const { kinds, entry, repetitions, loadGenerator, pinning, workFolder, resultsFile, say } = bench
+  const { entry, repetitions, loadGenerator, pinning, workFolder, resultsFile, say } = bench
+  // Only statemq has a store that can be seeded.
+  const kinds = scenario.seed ? bench.kinds.filter(({ name }) => name === 'statemq') : bench.kinds
   const outcomes: Outcome[] = []
   const live = new Map<BrokerName, RunningBroker>()
+  const seeded = scenario.seed && seedStore(bench, scenario.seed)
   const startOne = (kind: BrokerKind): Promise<RunningBroker> =>
-    startBroker(kind, pinning, { entry, raised: scenario.raised }, workFolder)
+    startBroker(kind, pinning, { entry, raised: scenario.raised, data: seeded?.directory }, workFolder)
   try {
     if (!scenario.fresh) for (const kind of kinds) live.set(kind.name, await startOne(kind))
     for (let repetition = 1; repetition <= repetitions; repetition++) {
       for (const kind of kinds) {
         const broker = live.get(kind.name) ?? (await startOne(kind))
-        const result = runLoad(loadGenerator, pinning, scenario, {
-          port: broker.port,
-          pid: broker.pid,
-          label: kind.name,
-        })
+        const target = { port: broker.port, pid: broker.pid, label: kind.name }
+        const result = seeded
+          ? { ok: true, start_s: broker.startedInMs / 1000, disk_bytes: seeded.bytes }
+          : runLoad(loadGenerator, pinning, scenario, target)
         const outcome = { broker: kind.name, result, fault: faultOf(result) }
         outcomes.push(outcome)
         say(`${scenario.name} ${repetition}/${repetitions} ${kind.name}: ${describe(scenario, outcome)}`)
@@ -84,6 +87,7 @@ export async function measureScenario(bench: Bench, scenario: Scenario): Promise
     }
   } finally {
     for (const broker of live.values()) await broker.stop()
+    seeded?.remove()
   }
   const faults = outcomes.filter(({ fault }) => fault !== undefined)
   return {

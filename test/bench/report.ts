@@ -27,6 +27,10 @@ export interface Circumstances {
   readonly repetitions: number
   /** Per scenario the limits of statemq that were raised for it. */
   readonly raised: ReadonlyArray<{ readonly scenario: string; readonly settings: readonly string[] }>
+  /** What ratios are to. Default: Aedes. */
+  readonly baseline?: Column
+  /** Sentences that follow. */
+  readonly notes?: readonly string[]
 }
 
 /** Three significant digits: the noise is larger than the fourth. */
@@ -36,34 +40,39 @@ export function shortNumber(value: number): string {
 }
 
 /** `aim` and `pass` are inside the targets, `missed` is not; `failed` lost or reordered; undefined can't be told. */
-export function verdictOf({ measure, medians, faults }: Row): 'aim' | 'pass' | 'missed' | 'failed' | undefined {
+export function verdictOf(
+  { measure, medians, faults }: Row,
+  baseline: BrokerName = 'aedes',
+): 'aim' | 'pass' | 'missed' | 'failed' | undefined {
   if (faults > 0) return 'failed'
   if (medians.statemq === undefined) return undefined
   if (measure.target === undefined) return 'pass'
-  const judged = measure.judged === 'value' ? medians.statemq : ratio(medians.statemq, medians.aedes)
+  const judged = measure.judged === 'value' ? medians.statemq : ratio(medians.statemq, medians[baseline])
   if (judged === undefined) return undefined
-  if (judged <= measure.target.aim) return 'aim'
-  return judged <= measure.target.most ? 'pass' : 'missed'
+  const { target } = measure
+  if ('least' in target) return judged >= target.aim ? 'aim' : judged >= target.least ? 'pass' : 'missed'
+  return judged <= target.aim ? 'aim' : judged <= target.most ? 'pass' : 'missed'
 }
 
 function targetCells({ target, judged, unit }: Measure): [string, string] {
   if (target === undefined) return ['all, once, in order', '']
   const suffix = judged === 'value' ? ` ${unit}` : ''
-  return [`${target.most}${suffix}`, `${target.aim}${suffix}`]
+  const bound = 'least' in target ? `at least ${target.least}` : `${target.most}`
+  return [`${bound}${suffix}`, `${target.aim}${suffix}`]
 }
 
-function cells(row: Row, columns: readonly Column[]): string[] {
+function cells(row: Row, columns: readonly Column[], baseline: BrokerName): string[] {
   const { measure, medians } = row
   const figures = columns.map(({ name }) => {
     const value = medians[name]
     return value === undefined ? '–' : `${shortNumber(value)}${measure.unit === 'µs' ? '' : ` ${measure.unit}`}`
   })
-  const toAedes = ratio(medians.statemq, medians.aedes)
-  const verdict = verdictOf(row)
+  const toBaseline = ratio(medians.statemq, medians[baseline])
+  const verdict = verdictOf(row, baseline)
   return [
     measure.label,
     ...figures,
-    toAedes === undefined ? '–' : shortNumber(toAedes),
+    toBaseline === undefined ? '–' : shortNumber(toBaseline),
     ...targetCells(measure),
     verdict === 'aim' ? 'pass, aim met' : (verdict ?? '–'),
   ]
@@ -76,17 +85,26 @@ function tableLine(texts: readonly string[]): string {
 /** The table and, below it, all that is needed to judge it. */
 export function markdownReport(rows: readonly Row[], columns: readonly Column[], about: Circumstances): string {
   const titles = columns.map(({ title }) => title)
-  const head = ['CPU µs per delivered message', ...titles, 'ratio to Aedes', 'must be at most', 'aim', 'result']
+  const { baseline = { name: 'aedes', title: 'Aedes' }, notes = [] } = about
+  const head = [
+    'CPU µs per delivered message',
+    ...titles,
+    `ratio to ${baseline.title}`,
+    'must be at most',
+    'aim',
+    'result',
+  ]
   const rule = head.map((_, index) => (index === 0 || index > columns.length + 1 ? '---' : '---:'))
   const raised = about.raised.map(({ scenario, settings }) => `${scenario}: \`${settings.join(' ')}\``)
   return [
     tableLine(head),
     `|${rule.join('|')}|`,
-    ...rows.map((row) => tableLine(cells(row, columns))),
+    ...rows.map((row) => tableLine(cells(row, columns, baseline.name))),
     '',
     `${about.date}, ${about.machine}, ${about.processors} processors, ${about.pinning}. Node ${about.node}. Medians of ` +
       `${about.repetitions}, brokers in turn. statemq with its default options` +
-      (raised.length > 0 ? `, and these limits raised: ${raised.join('; ')}.` : '.'),
+      (raised.length > 0 ? `, and these limits raised: ${raised.join('; ')}.` : '.') +
+      notes.map((note) => ` ${note}`).join(''),
   ].join('\n')
 }
 

@@ -1,20 +1,22 @@
 // `npm run bench`: CPU per delivered message of statemq, Aedes and mosquitto, side by side. See docs/benchmarks.md.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { cpus } from 'node:os'
+import { cpus, loadavg } from 'node:os'
 import { join, relative } from 'node:path'
 import { parseArgs } from 'node:util'
 
-import { availableBrokers, nodeProgram, type BrokerKind } from './brokers.ts'
+import { availableBrokers, nodeProgram, type BrokerKind, type Group } from './brokers.ts'
+import { durableScenarios } from './durable.ts'
 import { buildLoadGenerator } from './load-generator.ts'
 import { choosePinning, openFilesLimit, processorModel } from './machine.ts'
 import { measureScenario, type Bench } from './measure.ts'
 import { markdownReport, withReport, type Circumstances, type Row } from './report.ts'
-import { scenarios, type Scenario } from './scenarios.ts'
+import { scenarios as engineScenarios, type Scenario } from './scenarios.ts'
 
 const usage = `npm run bench -- [options]
-  -s name,name   scenarios (default: all)
-  -b name,name   brokers (default: statemq, aedes, and mosquitto where it is installed)
+  -g group       engine (default: everything in memory), or durable (what is acknowledged is on disk)
+  -s name,name   scenarios (default: all of the group)
+  -b name,name   brokers (default: all of the group; mosquitto where it is installed)
   -r number      repetitions whose median counts (default: 5)
   --list         name the scenarios and brokers
   --source       run src/cli/main.ts as it stands instead of building it first
@@ -58,11 +60,23 @@ function buildStatemq(): string {
   return join(outDir, 'src', 'cli', 'main.js')
 }
 
-function list(kinds: readonly BrokerKind[]): void {
+function list(scenarios: readonly Scenario[], kinds: readonly BrokerKind[]): void {
   for (const { name, about, raised } of scenarios) {
     console.log(`${name.padEnd(14)} ${about}${raised.length > 0 ? `; statemq with ${raised.join(' ')}` : ''}`)
   }
   console.log(`\nbrokers: ${kinds.map(({ title }) => title).join(', ')}`)
+}
+
+/** What the table of durable figures needs to be understood. */
+function durableNotes(before: readonly number[]): Pick<Circumstances, 'baseline' | 'notes'> {
+  const load = [before, loadavg()].map(([minute = 0]) => minute.toFixed(1)).join(' before, ')
+  return {
+    baseline: { name: 'statemq-memory', title: 'statemq in memory' },
+    notes: [
+      'statemq answers when what it answers is flushed; mosquitto when it has it in memory.',
+      `Load average of the machine: ${load} after.`,
+    ],
+  }
 }
 
 function circumstances(chosen: readonly Scenario[], bench: Bench): Circumstances {
@@ -97,9 +111,9 @@ async function measureAll(chosen: readonly Scenario[], bench: Bench): Promise<{ 
 }
 
 /** Refuses before the long run what would only fail after it. */
-function refuseWrite(chosen: readonly Scenario[], kinds: readonly BrokerKind[]): void {
+function refuseWrite(group: Group, chosen: readonly Scenario[], kinds: readonly BrokerKind[]): void {
   const compared = kinds.filter(({ name }) => name !== 'mosquitto').length === 2
-  if (chosen.length < scenarios.length || !compared) {
+  if (group !== 'engine' || chosen.length < engineScenarios.length || !compared) {
     throw new Error('--write is for the whole table: all scenarios, with statemq and Aedes')
   }
   if (!existsSync(readme)) throw new Error('--write: there is no README.md')
@@ -109,6 +123,7 @@ function refuseWrite(chosen: readonly Scenario[], kinds: readonly BrokerKind[]):
 function options() {
   const { values } = parseArgs({
     options: {
+      group: { type: 'string', short: 'g', default: 'engine' },
       scenarios: { type: 'string', short: 's' },
       brokers: { type: 'string', short: 'b' },
       repetitions: { type: 'string', short: 'r', default: '5' },
@@ -120,23 +135,27 @@ function options() {
   })
   const repetitions = Number(values.repetitions)
   if (!Number.isInteger(repetitions) || repetitions < 1) throw new Error('-r takes a whole number from 1 on')
-  return { ...values, repetitions }
+  const { group } = values
+  if (group !== 'engine' && group !== 'durable') throw new Error('-g takes engine or durable')
+  return { ...values, group, repetitions } as const
 }
 
 /** The status to end with: 2 where a run lost, duplicated or reordered; a missed target is in the table only. */
 async function main(): Promise<number> {
-  const { help, list: listOnly, source, write, repetitions, ...names } = options()
+  const { help, list: listOnly, source, write, repetitions, group, ...names } = options()
+  const scenarios = group === 'engine' ? engineScenarios : durableScenarios
+  const loadBefore = loadavg()
   if (help) console.log(usage)
-  const known = availableBrokers(repository)
-  if (listOnly) list(known)
+  const known = availableBrokers(repository, group)
+  if (listOnly) list(scenarios, known)
   if (help || listOnly) return 0
   const chosen = pick(scenarios, names.scenarios)
   const kinds = pick(known, names.brokers)
-  if (write) refuseWrite(chosen, kinds)
+  if (write) refuseWrite(group, chosen, kinds)
   mkdirSync(workFolder, { recursive: true })
   const bench: Bench = {
     kinds,
-    entry: source || !kinds.some(({ name }) => name === 'statemq') ? sourceEntry : buildStatemq(),
+    entry: source || !kinds.some(({ name }) => name.startsWith('statemq')) ? sourceEntry : buildStatemq(),
     repetitions,
     loadGenerator: buildLoadGenerator(workFolder),
     pinning: choosePinning(),
@@ -145,7 +164,8 @@ async function main(): Promise<number> {
     say,
   }
   const { rows, faults } = await measureAll(chosen, bench)
-  const report = markdownReport(rows, kinds, circumstances(chosen, bench))
+  const about = { ...circumstances(chosen, bench), ...(group === 'durable' ? durableNotes(loadBefore) : {}) }
+  const report = markdownReport(rows, kinds, about)
   console.log(report)
   say(`every run: ${relative(process.cwd(), bench.resultsFile)}`)
   if (faults.length > 0) {

@@ -4,20 +4,25 @@ export type LoadResult = Readonly<Record<string, unknown>>
 /** One line of the table: a figure of a scenario, and what it must not exceed. */
 export interface Measure {
   readonly label: string
-  readonly unit: 'µs' | 'KB'
+  readonly unit: 'µs' | 'KB' | 'B' | 's' | 'messages/s'
   /** The figure in one run's result; undefined: the run has none. */
   of(result: LoadResult): number | undefined
-  /** What is held against the targets: the ratio to Aedes, or the figure itself. */
+  /** What is held against the targets: the ratio to the baseline (Aedes, or statemq in memory), or the figure itself. */
   readonly judged: 'ratio' | 'value'
   /** Without them the row passes when every message arrived once and in order. */
-  readonly target?: { readonly most: number; readonly aim: number }
+  readonly target?: Target
 }
+
+/** The bound that passes, and the better one that is aimed at; of rates more is better. */
+export type Target = { readonly most: number; readonly aim: number } | { readonly least: number; readonly aim: number }
 
 export interface Scenario {
   readonly name: string
   readonly about: string
   /** For the load generator. */
   readonly args: readonly string[]
+  /** Instead of a load: what statemq's store has before it is started. */
+  readonly seed?: Seed
   /** A broker of its own for every run: it measures memory, or leaves state behind. */
   readonly fresh: boolean
   /** Limits of statemq that the scenario goes beyond, as `--set` takes them; nothing else is changed. */
@@ -25,6 +30,14 @@ export interface Scenario {
   /** File descriptors that a broker needs for it. */
   readonly minOpenFiles: number
   readonly measures: readonly Measure[]
+}
+
+/** Sessions that are away, and the messages that wait for all of them together. */
+export interface Seed {
+  readonly sessions: number
+  readonly messages: number
+  /** Each message waits for one session or, kept once, for all of them. */
+  readonly goesTo: 'one' | 'all'
 }
 
 /** A field of a result where it is a number. */

@@ -41,6 +41,16 @@ describe('verdictOf', () => {
     expect([12, 16, 16.1].map((value) => verdictOf(row(byValue, value)))).toEqual(['aim', 'pass', 'missed'])
   })
 
+  test('of a rate, more is better', () => {
+    const rate: Measure = { ...byValue, unit: 'messages/s', target: { least: 60, aim: 150 } }
+    expect([150, 149, 60, 59].map((value) => verdictOf(row(rate, value)))).toEqual(['aim', 'pass', 'pass', 'missed'])
+  })
+
+  test('holds ratios to another baseline where there is one', () => {
+    const durable = { ...row(byRatio, 5, 100), medians: { statemq: 5, aedes: 100, 'statemq-memory': 10 } }
+    expect([verdictOf(durable), verdictOf(durable, 'statemq-memory')]).toEqual(['aim', 'pass'])
+  })
+
   test('passes a row without targets', () => {
     expect(verdictOf(row(complete, 100, 1))).toBe('pass')
   })
@@ -54,7 +64,7 @@ describe('verdictOf', () => {
   })
 
   test('says nothing without statemq, or without the Aedes that a ratio needs', () => {
-    expect([row(byRatio, undefined, 10), row(byRatio, 1), row(complete)].map(verdictOf)).toEqual([
+    expect([row(byRatio, undefined, 10), row(byRatio, 1), row(complete)].map((one) => verdictOf(one))).toEqual([
       undefined,
       undefined,
       undefined,
@@ -99,6 +109,20 @@ describe('markdownReport', () => {
       '2026-01-02, Example 3000, 2 processors, nothing pinned (there is no taskset). Node 24.1.0. Medians of 5, brokers ' +
         'in turn. statemq with its default options, and these limits raised: whole: `limits.a=1 limits.b=2`.',
     ])
+  })
+
+  test('names another baseline, bounds that are the least, and what is to be noted', () => {
+    const rate: Measure = { ...byValue, label: 'rate', unit: 'messages/s', target: { least: 60, aim: 150 } }
+    const columns = [{ name: 'statemq', title: 'statemq 1' }] as const
+    const baseline = { name: 'statemq-memory', title: 'memory' } as const
+    const measured = { ...row(rate, 100), medians: { statemq: 100, 'statemq-memory': 200 } }
+    const text = markdownReport([measured], columns, { ...about, raised: [], baseline, notes: ['One.', 'Two.'] })
+    const [head, , line, , rest] = text.split('\n')
+    expect([head, line]).toEqual([
+      '| CPU µs per delivered message | statemq 1 | ratio to memory | must be at most | aim | result |',
+      '| rate | 100 messages/s | 0.500 | at least 60 messages/s | 150 messages/s | pass |',
+    ])
+    expect(rest).toMatch(/ statemq with its default options\. One\. Two\.$/)
   })
 
   test('says that nothing was raised where nothing was', () => {

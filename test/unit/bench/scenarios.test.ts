@@ -1,7 +1,14 @@
 import { describe, expect, test } from 'vitest'
 
 import { defaultLimits } from '../../../src/limits.ts'
-import { scenarios } from '../../bench/scenarios.ts'
+import { durableScenarios } from '../../bench/durable.ts'
+import { scenarios, type Target } from '../../bench/scenarios.ts'
+
+/** What passes and what is aimed at; of rates it is the least. */
+function boundsOf(target: Target | undefined): unknown[] {
+  if (target === undefined) return [undefined, undefined]
+  return ['least' in target ? `>= ${target.least}` : target.most, target.aim]
+}
 
 function scenario(name: string) {
   const found = scenarios.find((one) => one.name === name)
@@ -12,7 +19,7 @@ function scenario(name: string) {
 describe('the scenarios', () => {
   test('hold each figure against its target', () => {
     const targets = scenarios.flatMap(({ measures }) =>
-      measures.map(({ label, judged, target }) => [label, judged, target?.most, target?.aim]),
+      measures.map(({ label, judged, target }) => [label, judged, ...boundsOf(target)]),
     )
     expect(targets).toEqual([
       ['p2p-q0-w1', 'ratio', 0.65, 0.45],
@@ -67,5 +74,35 @@ describe('the scenarios', () => {
       measures.map((measure) => measure.of({ fetch0_broker_us_per_msg: 6, drain_broker_us_per_msg: 4 })),
     )
     expect(figures).toEqual(figures.map(() => undefined))
+  })
+})
+
+describe('the durable scenarios', () => {
+  test('hold each figure against its target', () => {
+    const targets = durableScenarios.flatMap(({ measures }) =>
+      measures.map(({ label, unit, judged, target }) => [label, unit, judged, ...boundsOf(target)]),
+    )
+    expect(targets).toEqual([
+      ['p2p-q1-w1', 'µs', 'ratio', 1.1, 1],
+      ['p2p-q1-w64', 'µs', 'ratio', 1.1, 1],
+      ['p2p-q1-w64-kept: delivered', 'messages/s', 'value', '>= 30000', 100_000],
+      ['p2p-q1-w64-kept', 'µs', 'ratio', undefined, undefined],
+      ['offline10k: drained', 'µs', 'ratio', undefined, undefined],
+      ['offline100k: queued', 'messages/s', 'value', '>= 60000', 150_000],
+      ['offline100k: drained', 'messages/s', 'value', '>= 150000', 300_000],
+      ['offline100k: queued', 'µs', 'ratio', undefined, undefined],
+      ['offline100k: drained', 'µs', 'ratio', undefined, undefined],
+      ['offline1m: drained', 'µs', 'ratio', undefined, undefined],
+      ['start100k', 's', 'value', 5, 2],
+      ['disk1: of a message', 'B', 'value', 200, 150],
+      ['disk1000: of a message for one session', 'B', 'value', 60, 40],
+    ])
+  })
+
+  test('count bytes on disk for each message and session that it waits for', () => {
+    const figures = durableScenarios.flatMap(({ name, measures }) =>
+      name.startsWith('disk') ? measures.map((measure) => measure.of({ disk_bytes: 20_000_000 })) : [],
+    )
+    expect(figures).toEqual([200, 20])
   })
 })
