@@ -32,6 +32,8 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   if (willRefusal) return willRefusal
   // Nobody reads the answer of a client that has left meanwhile, and nobody else is asked about it.
   if (session.state === 'expired') return denied(ReasonCode.ServerUnavailable, 'the client has left')
+  // Revocation is immediate (semantics 7.16), for whoever is on the way to the session too: it may have ended by it.
+  if (core.registry.isRevoked(session, grant.principal)) return denied(ReasonCode.NotAuthorized, 'not authorized')
   const incumbent = core.registry.sessions.get(session.clientId)
   const owner = incumbent?.grant
   const permission = incumbent && (await askAboutTakeover(session, incumbent, grant))
@@ -93,7 +95,7 @@ async function askAboutTakeover(
   incumbent: Session,
   grant: Grant,
 ): Promise<AllowTakeover | Refusal | undefined> {
-  // Revocation is immediate (semantics 7.16), for whoever is on the way to the session too.
+  // Nor does anybody else get it who was decided on before.
   if (isRevokedSince(session, incumbent)) return denied(ReasonCode.NotAuthorized, 'not authorized')
   const { onTakeover } = session.policy.hooks
   if (!onTakeover) return undefined

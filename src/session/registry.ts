@@ -7,6 +7,8 @@ import { SessionIndex } from './session-index.ts'
 import { SessionWatches } from './session-watch.ts'
 import type { Session } from './session.ts'
 
+const MAX_REVOKED = 10_000
+
 /** Takes no notice of what its children report. */
 const unmoved = fromTransition((state: undefined) => state, undefined)
 
@@ -33,6 +35,8 @@ export class Registry {
   offline = 0
   /** Counts grants that were taken away, so that it can be told what was decided before and what after. */
   revocations = 0
+  /** The last grants that were taken away, by the client identifier: their sessions may have ended by it. */
+  readonly #revoked = new Map<string, { readonly revocation: number; readonly principal: string | undefined }>()
   #takeovers = new Map<string, number[]>()
   /** How many may be remembered before old ones are looked for again. */
   #lookAtSize = 10_000
@@ -58,6 +62,21 @@ export class Registry {
     this.index.file(session, undefined)
     this.watches.ended(session)
     return true
+  }
+
+  /** The session's grant was taken away. */
+  revoked(session: Session): void {
+    session.revocation = ++this.revocations
+    this.#revoked.delete(session.clientId)
+    this.#revoked.set(session.clientId, { revocation: this.revocations, principal: session.grant?.principal })
+    // A crowd that is revoked at once pushes out the first of it: sessions that stay know of it themselves.
+    if (this.#revoked.size > MAX_REVOKED) this.#revoked.delete(this.#revoked.keys().next().value!)
+  }
+
+  /** Whether that happened to the newcomer's principal, under its client identifier, after it was decided who it is. */
+  isRevoked({ clientId, decidedAfter }: Session, principal: string | undefined): boolean {
+    const last = this.#revoked.get(clientId)
+    return last !== undefined && last.revocation > decidedAfter && last.principal === principal
   }
 
   /**

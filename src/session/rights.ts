@@ -17,7 +17,7 @@ export function applyRights(session: Session): void {
 /** The grant was taken away: what waits and what is unacknowledged is dropped; shared messages go to other members. */
 export function giveUpMessages(session: Session): void {
   const { outbound, core } = session
-  session.revocation = ++core.registry.revocations
+  core.registry.revoked(session)
   session.outbound = undefined
   session.replay?.close()
   session.replay = undefined

@@ -157,3 +157,49 @@ describe('semantics 7.16: revocation', () => {
     ])
   })
 })
+
+describe('semantics 7.16: a client that is on its way in when its session is revoked', () => {
+  /** A session that ends with its connection, and a newcomer under its client identifier that a hook still thinks about. */
+  async function underWay(username: string) {
+    const held: (() => void)[] = []
+    let isHeld = false
+    const t = startAuthority({
+      hooks: {
+        onRegister: () => (isHeld ? new Promise<Next>((resolve) => held.push(() => resolve(next()))) : next()),
+      },
+    })
+    const ends = { properties: { sessionExpiryInterval: 0 } }
+    await t.ticket({}, ends)
+    isHeld = true
+    const newcomer = t.attach()
+    newcomer.send(connect(ticketConnect({}, { username, ...ends })))
+    await t.settle()
+    t.view().revoke()
+    await t.settle()
+    expect(t.state('a')).toBe(undefined)
+    return { t, newcomer, decide: () => held.shift()?.() }
+  }
+
+  test('is refused, also where the session has ended by it', async () => {
+    const { newcomer, decide } = await underWay('alice')
+    decide()
+    await newcomer.expectRefused(0x87)
+  })
+
+  test('comes in when it is decided on afresh', async () => {
+    const { t, newcomer, decide } = await underWay('alice')
+    decide()
+    await newcomer.expectRefused(0x87)
+    const again = t.attach()
+    again.send(connect(ticketConnect()))
+    await t.settle()
+    decide()
+    await again.expectPacket('connack', { reasonCode: 0x00, sessionPresent: false })
+  })
+
+  test('comes in where it is somebody else', async () => {
+    const { newcomer, decide } = await underWay('bob')
+    decide()
+    await newcomer.expectPacket('connack', { reasonCode: 0x00 })
+  })
+})
