@@ -224,6 +224,8 @@ export type StoreOptions =
       readonly durability?: 'everysec' | 'fsync'
       /** What the names of all keys begin with: every broker on a server has one of its own. Default `statemq`. */
       readonly prefix?: string
+      /** Default 5,000: what the server has not answered by then has failed, and nothing waits for it longer. */
+      readonly timeoutMs?: number
     }
 
 /** Everything that `createBroker` takes; all of it optional. */

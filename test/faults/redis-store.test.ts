@@ -98,7 +98,7 @@ test('a commit that comes late, from a connection that was given up, is void', a
   const proxy = await TestProxy.to(redis.socket)
   const store = await opened(proxy.url)
   const key = await sessionWith(store)
-  proxy.holdRequests()
+  proxy.holdRequests('multi')
   store.putSession(key, 'c', Buffer.from('late'))
   const late = outcome(store.durable())
   await proxy.held
@@ -239,11 +239,12 @@ test('threats 23, 102: an owner that was away for too long writes nothing over i
   const proxy = await TestProxy.to(redis.socket)
   const first = await opened(proxy.url)
   const key = await sessionWith(first)
-  // Its packets don't get through any more, and its lease runs out.
-  proxy.holdRequests()
+  // The fence was right when it was looked at; then its packets don't get through any more, and its lease runs out.
+  proxy.holdRequests('multi')
   first.putSession(key, 'c', Buffer.from('stale'))
   const stale = outcome(first.durable())
   await proxy.held
+  proxy.holdRequests()
   const second = await opened(redis.url)
   await contentsOf(second)
   second.putSession(key, 'c', Buffer.from('mine'))
@@ -255,6 +256,16 @@ test('threats 23, 102: an owner that was away for too long writes nothing over i
   first.putSession(key, 'c', Buffer.from('stale'))
   expect(await outcome(first.durable())).toBe('SMQ_STORE_LOCKED')
   expect((await contentsOf(second)).sessions).toMatchObject([{ record: 'mine' }])
+})
+
+test('threats 23, 102: an owner whose process stood still finds at its next write that it is one no more', async () => {
+  const redis = await serverWith()
+  const store = await opened(redis.url, { leaseMs: 60_000 })
+  const key = await sessionWith(store)
+  await redis.admin.set('statemq:{store}:owner', 'somebody#1')
+  store.putSession(key, 'c', Buffer.from('stale'))
+  expect(await outcome(store.durable())).toBe('SMQ_STORE_LOCKED')
+  expect((await redis.admin.hgetBuffer(`statemq:{s${key}}:session`, 'c'))!.includes('stale')).toBe(false)
 })
 
 test('a broker that was killed is followed when its lease has run out', async () => {

@@ -19,6 +19,7 @@ export class TestProxy {
   readonly #server = createServer((client) => this.#accept(client))
   readonly #pairs = new Set<Pair>()
   #holdsNew: 'requests' | 'answers' | undefined
+  #from = ''
   #isHeld = Promise.withResolvers<void>()
 
   private constructor(target: string) {
@@ -46,11 +47,15 @@ export class TestProxy {
     return this.#isHeld.promise
   }
 
-  /** From here on nothing reaches the server, on connections that are there and on new ones. */
-  holdRequests(): void {
+  /**
+   * From here on nothing reaches the server, on connections that are there and on new ones. `from`: on
+   * each connection what comes before this text still does.
+   */
+  holdRequests(from = ''): void {
     this.#isHeld = Promise.withResolvers()
     this.#holdsNew = 'requests'
-    for (const pair of this.#pairs) pair.requests ??= []
+    this.#from = from
+    for (const pair of this.#pairs) if (from === '') pair.requests ??= []
   }
 
   /** The server gets everything, and its answers come to nobody. */
@@ -87,12 +92,14 @@ export class TestProxy {
     const pair: Pair = {
       client,
       server,
-      requests: this.#holdsNew === 'requests' ? [] : undefined,
+      requests: this.#holdsNew === 'requests' && this.#from === '' ? [] : undefined,
       holdsAnswers: this.#holdsNew === 'answers',
     }
     this.#pairs.add(pair)
     for (const socket of [client, server]) socket.on('error', () => {})
     client.on('data', (chunk: Buffer) => {
+      const isFrom = this.#holdsNew === 'requests' && this.#from !== '' && chunk.includes(this.#from)
+      if (isFrom) pair.requests ??= []
       if (pair.requests === undefined) return void server.write(chunk)
       pair.requests.push(chunk)
       this.#isHeld.resolve()

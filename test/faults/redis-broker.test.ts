@@ -1,0 +1,115 @@
+/** A broker whose store is in Redis: what comes back after a restart, and what it does while Redis is away. */
+import { expect, onTestFinished, test, vi } from 'vitest'
+
+import type { BrokerOptions } from '../../src/index.ts'
+import { startRedis, type TestRedis } from '../support/redis-server.ts'
+import { startBroker, type TestBroker } from '../support/test-broker.ts'
+import { publish, pubrec } from '../support/wire.ts'
+
+async function redisServer(): Promise<TestRedis> {
+  const redis = await startRedis()
+  onTestFinished(() => redis.end())
+  return redis
+}
+
+async function brokerOn({ url }: TestRedis, options: BrokerOptions = {}): Promise<TestBroker> {
+  const broker = startBroker({ store: { type: 'redis', url, timeoutMs: 500 }, ...options })
+  await broker.broker.ready
+  return broker
+}
+
+const persistent = { cleanStart: false, properties: { sessionExpiryInterval: 3600 } } as const
+
+test('a session is there after a restart, with what waits for it, what is under way and what was retained', async () => {
+  const redis = await redisServer()
+  const before = await brokerOn(redis)
+  const client = await before.connect({ clientId: 'c', ...persistent })
+  await client.subscribe([['a/#', { qos: 2 }]])
+  const publisher = await before.connect({ clientId: 'p' })
+  await publisher.publish({ topic: 'a/released', qos: 2 })
+  const released = await client.expectPacket('publish', { dup: false })
+  client.send(pubrec(released.packetId!))
+  await client.expectPacket('pubrel', { packetId: released.packetId! })
+  await publisher.publish({ topic: 'a/sent', qos: 2 })
+  const sent = await client.expectPacket('publish', { dup: false })
+  client.drop()
+  await before.settle()
+  for (const topic of ['a/1', 'a/2']) await publisher.publish({ topic, qos: 1 })
+  await publisher.publish({ topic: 'r', payload: 'kept', qos: 1, retain: true })
+  await before.close()
+
+  const after = await brokerOn(redis)
+  const back = await after.connect({ clientId: 'c', ...persistent })
+  expect(back.connack?.sessionPresent).toBe(true)
+  const packets = await back.drain()
+  expect(packets).toMatchObject([
+    { type: 'pubrel', packetId: released.packetId },
+    { type: 'publish', topic: 'a/sent', packetId: sent.packetId, dup: true },
+    { type: 'publish', topic: 'a/1', dup: false },
+    { type: 'publish', topic: 'a/2', dup: false },
+  ])
+  await back.subscribe(['r'])
+  await back.expectPacket('publish', { topic: 'r', payload: 'kept', retain: true })
+})
+
+test('a will and the end of a session are kept in time although nobody runs meanwhile', async () => {
+  const redis = await redisServer()
+  const before = await brokerOn(redis)
+  const watcher = await before.connect({ clientId: 'w', ...persistent })
+  await watcher.subscribe([['gone', { qos: 1 }]])
+  watcher.drop()
+  const will = { topic: 'gone', qos: 1, properties: { willDelayInterval: 30 } } as const
+  ;(await before.connect({ clientId: 'c', cleanStart: false, properties: { sessionExpiryInterval: 60 }, will })).drop()
+  await before.settle()
+  await before.close()
+  const after = await brokerOn(redis)
+  expect(after.state('c')).toBe('offline')
+  await after.advance(61_000)
+  expect(after.state('c')).toBeUndefined()
+  const back = await after.connect({ clientId: 'w', ...persistent })
+  expect(await back.expectPacket('publish')).toMatchObject({ topic: 'gone' })
+  await back.expectNothing()
+})
+
+test('threat 16: while Redis is away nothing is acknowledged that must be kept, the rest goes on, and all resumes', async () => {
+  const redis = await redisServer()
+  const { broker, connect, settle } = await brokerOn(redis)
+  const reader = await connect({ clientId: 'r', ...persistent })
+  await reader.subscribe([['kept', { qos: 1 }]])
+  reader.drop()
+  const live = await connect({ clientId: 'live' })
+  await live.subscribe(['live'])
+  const publisher = await connect({ clientId: 'p' })
+  await publisher.publish({ topic: 'kept', payload: 'before', qos: 1 })
+  await settle()
+  redis.freeze()
+
+  publisher.send(publish({ topic: 'kept', payload: 'withheld', qos: 1, packetId: 100 }))
+  // Not acknowledged, and told so when it has taken too long.
+  await publisher.expectDisconnect(0x97)
+  const other = await connect({ clientId: 'p2' })
+  const refused = await other.publish({ topic: 'kept', payload: 'refused', qos: 1 })
+  expect(refused?.reasonCode).toBe(0x97)
+  await other.publish({ topic: 'live', qos: 0 })
+  await live.expectPacket('publish', { topic: 'live' })
+
+  redis.thaw()
+  await vi.waitFor(
+    async () =>
+      expect(await other.publish({ topic: 'kept', payload: 'after', qos: 1 })).toMatchObject({ reasonCode: 0 }),
+    {
+      timeout: 10_000,
+    },
+  )
+  const back = await connect({ clientId: 'r', ...persistent })
+  const payloads = (await back.drain()).map((packet) => (packet.type === 'publish' ? packet.payload : packet.type))
+  expect(payloads).not.toContain('refused')
+  expect([payloads[0], payloads.at(-1)]).toEqual(['before', 'after'])
+  expect([...broker.sessions.keys()]).toContain('r')
+})
+
+test('threat 16: a broker whose Redis is down at the start is not ready, and says why', async () => {
+  const redis = await redisServer()
+  await redis.kill()
+  await expect(brokerOn(redis)).rejects.toMatchObject({ code: 'SMQ_STORE_UNAVAILABLE' })
+})
