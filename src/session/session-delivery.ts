@@ -48,6 +48,8 @@ export class DirectDelivery {
     publication.startExpiry(this.#core.clock)
     return (session) => {
       const { registry } = this.#core
+      // A hook may give out another message meanwhile.
+      const outer = { refusal: this.#refusal, onDropped: registry.onDropped }
       this.#refusal = undefined
       registry.onDropped = (lost, reason) => {
         // A full outbox may have made room by dropping an older one.
@@ -60,11 +62,11 @@ export class DirectDelivery {
         if (allowed === undefined) session.denied(publication, granted, undefined)
         else this.#deliver(session, publication, allowed, false, undefined, undefined)
       } finally {
-        registry.onDropped = undefined
+        registry.onDropped = outer.onDropped
       }
-      return this.#refusal === undefined
-        ? outcomeOf(session, 'done')
-        : failed(session, 'SMQ_PUBLISH_REFUSED', this.#refusal)
+      const refusal = this.#refusal
+      this.#refusal = outer.refusal
+      return refusal === undefined ? outcomeOf(session, 'done') : failed(session, 'SMQ_PUBLISH_REFUSED', refusal)
     }
   }
 }

@@ -1,7 +1,7 @@
 /** What the server does to sessions: attributes, properties, roles, the end of a connection, a grant or a session, messages. */
 import { describe, expect, test } from 'vitest'
 
-import { next, type BrokerEvent, type SessionOutcome } from '../../src/index.ts'
+import { deny, next, type BrokerEvent, type SessionOutcome } from '../../src/index.ts'
 import { codeOf, startScene } from './sessions-scene.ts'
 
 /** The outcomes without what is the same in all tests. */
@@ -435,4 +435,21 @@ describe('publishTo', () => {
     await t.join('a')
     expect(await codeOf(t.sessions.publishTo({ filter: 'all' }, message as never))).toBe(code)
   })
+})
+
+test('publishTo tells what became of each message, also where a hook gives out another one meanwhile', async () => {
+  const inner: string[] = []
+  const t: ReturnType<typeof startScene> = startScene({
+    hooks: {
+      onDeliver: ({ topic }, { clientId }) => {
+        if (topic !== 'outer') return next()
+        inner.push(t.view('b').publish({ topic: 'inner' }).outcome)
+        return clientId === 'a' ? deny(0x87, 'not for it') : next()
+      },
+    },
+  })
+  for (const clientId of ['a', 'b', 'c']) await t.join(clientId)
+  const outcomes = await t.sessions.publishTo({ filter: 'all' }, { topic: 'outer' })
+  expect(outcomes.map(({ clientId, outcome }) => `${clientId} ${outcome}`)).toEqual(['a failed', 'b done', 'c done'])
+  expect(inner).toEqual(['done', 'done', 'done'])
 })
