@@ -1,24 +1,21 @@
 /**
  * Writes docs/conformance.md: every normative statement of `mqtt-normative.tsv` beside the tests that
- * show it, or the reason why none can.
+ * show it, or the reason why none can; and docs/conformance-identity.md, see identity.ts.
  *
- *     node test/conformance/collect.ts            writes the page        (npm run conformance)
- *     node test/conformance/collect.ts --check    fails where the page is stale (.ci/run)
+ *     node test/conformance/collect.ts            writes the pages       (npm run conformance)
+ *     node test/conformance/collect.ts --check    fails where a page is stale (.ci/checks.ts)
  *
  * The names come from `vitest list`, so a statement counts as shown only by a test that exists and
  * runs under that name. It fails, in both forms, when a statement has neither test nor reason, when
  * it has both, or when a test names a statement that the table does not know.
  */
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join, relative } from 'node:path'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 
-const root = new URL('../..', import.meta.url).pathname
+import { identityPage } from './identity.ts'
+import { cell as cellWithout, listTests, root, testsCell, type ListedTest } from './listed.ts'
+
 const here = join(root, 'test/conformance')
-const pagePath = join(root, 'docs/conformance.md')
-/** A row names that many tests of one file; `test.each` can make dozens of one. */
-const maxNamesPerFile = 3
 
 /** Which folder's tests speak of which version. */
 const suites = [
@@ -36,10 +33,8 @@ interface Statement {
   readonly paraphrase: string
 }
 
-interface NamedTest {
+interface NamedTest extends ListedTest {
   readonly folder: string
-  readonly file: string
-  readonly name: string
   readonly ids: readonly string[]
 }
 
@@ -56,53 +51,18 @@ function readReasons(): Record<Version, Record<string, string>> {
   return JSON.parse(readFileSync(join(here, 'untestable.json'), 'utf8')) as Record<Version, Record<string, string>>
 }
 
-/**
- * Asks vitest for the names. Files are loaded rather than parsed, because most statements are in the
- * tables of `test.each`; the list goes to a file, because vitest prints other things too.
- */
-function listTests(): NamedTest[] {
-  const folder = mkdtempSync(join(tmpdir(), 'statemq-conformance-'))
-  try {
-    const output = join(folder, 'tests.json')
-    const vitest = join(root, 'node_modules/vitest/vitest.mjs')
-    const config = ['--config', join(root, 'test/vitest.config.ts'), '--project', 'conformance']
-    execFileSync(process.execPath, [vitest, 'list', ...config, '--no-static-parse', `--json=${output}`], {
-      cwd: root,
-      stdio: 'pipe',
-    })
-    const listed = JSON.parse(readFileSync(output, 'utf8')) as { name: string; file: string }[]
-    // Files are collected in parallel and come in any order; within one, the order is its own.
-    listed.sort((a, b) => (a.file < b.file ? -1 : Number(a.file > b.file)))
-    return listed.map(({ name, file }) => {
-      const [suite = '', ...rest] = relative(here, file).split('/')
-      return { folder: suite, file: rest.join('/'), name, ids: name.match(/MQTT-\d+(?:\.\d+)*-\d+/g) ?? [] }
-    })
-  } finally {
-    rmSync(folder, { recursive: true, force: true })
-  }
-}
+/** The ids have a column of their own. */
+const ids = /MQTT-\d+(?:\.\d+)*-\d+,? ?/g
+const cell = (text: string): string => cellWithout(text, ids)
+const nameOf = (file: string): string => file.split('/').slice(2).join('/')
 
-/** One line of text, safe inside a table cell; the ids have a column of their own. */
-function cell(text: string): string {
-  return text
-    .replaceAll(/MQTT-\d+(?:\.\d+)*-\d+,? ?/g, '')
-    .replaceAll('\\', '\\\\')
-    .replaceAll('|', '\\|')
-    .replaceAll('<', '&lt;')
-    .replaceAll(/\p{Cc}/gu, ' ')
-    .trim()
-}
-
-/** Each file once, with the names of its tests. */
-function testsCell(folder: string, tests: readonly NamedTest[]): string {
-  const byFile = Map.groupBy(tests, ({ file }) => file)
-  const files = [...byFile].map(([file, mine]) => {
-    const names = mine.map(({ name }) => cell(name))
-    const shown = names.length > maxNamesPerFile ? names.slice(0, maxNamesPerFile - 1) : names
-    const more = names.length > shown.length ? [`and ${names.length - shown.length} more`] : []
-    return `[${file}](../test/conformance/${folder}/${file}): ${[...shown, ...more].join('; ')}`
-  })
-  return files.join('<br>')
+function namedTests(): NamedTest[] {
+  return listTests(['conformance']).map(({ name, file }) => ({
+    name,
+    file,
+    folder: file.split('/')[1] ?? '',
+    ids: name.match(/MQTT-\d+(?:\.\d+)*-\d+/g) ?? [],
+  }))
 }
 
 interface Row {
@@ -138,7 +98,7 @@ function findFaults(rows: readonly Row[], tests: readonly NamedTest[]): string[]
     )
     for (const { file, name, ids } of tests.filter((test) => test.folder === folder)) {
       for (const id of ids)
-        if (!known.has(id)) faults.push(`${folder}/${file} names ${id}, which ${version} does not have: ${name}`)
+        if (!known.has(id)) faults.push(`${file} names ${id}, which ${version} does not have: ${name}`)
     }
     for (const id of Object.keys(readReasons()[version] ?? {}))
       if (!known.has(id)) faults.push(`untestable.json has ${version} ${id}, which does not exist`)
@@ -166,7 +126,7 @@ function renderPage(rows: readonly Row[], tests: readonly NamedTest[]): string {
     const count = tests.filter((test) => test.folder === folder).length
     lines.push(`| ${version} | ${mine.length} | ${shown} | ${clients} | ${mine.length - shown - clients} | ${count} |`)
   }
-  for (const { version, title, folder } of suites) {
+  for (const { version, title } of suites) {
     lines.push(
       '',
       `## ${title}`,
@@ -176,22 +136,24 @@ function renderPage(rows: readonly Row[], tests: readonly NamedTest[]): string {
     )
     for (const { statement, tests: shown, reason } of rows) {
       if (statement.version !== version) continue
-      const last = shown.length > 0 ? testsCell(folder, shown) : cell(reason ?? '')
+      const last = shown.length > 0 ? testsCell(shown, nameOf, ids) : cell(reason ?? '')
       lines.push(`| ${version} | ${statement.id} | ${cell(statement.paraphrase)} | ${last} |`)
     }
   }
   return `${lines.join('\n')}\n`
 }
 
-const tests = listTests()
+const tests = namedTests()
 const rows = makeRows(readStatements(), tests)
-const page = renderPage(rows, tests)
-const faults = findFaults(rows, tests)
-if (process.argv.includes('--check')) {
-  if (readFileSync(pagePath, 'utf8') !== page)
-    faults.push('docs/conformance.md is not what the tests say: run `npm run conformance`')
-} else {
-  writeFileSync(pagePath, page)
+const identity = identityPage()
+const faults = [...findFaults(rows, tests), ...identity.faults]
+for (const [path, page] of [
+  ['docs/conformance.md', renderPage(rows, tests)],
+  ['docs/conformance-identity.md', identity.page],
+] as const) {
+  const isStale = !existsSync(join(root, path)) || readFileSync(join(root, path), 'utf8') !== page
+  if (!process.argv.includes('--check')) writeFileSync(join(root, path), page)
+  else if (isStale) faults.push(`${path} is not what the tests say: run \`npm run conformance\``)
 }
 for (const fault of faults) console.error(fault)
 process.exitCode = faults.length > 0 ? 1 : 0
