@@ -34,6 +34,7 @@ export class GroupCommit {
   #promise: Promise<void> | undefined = undefined
   #current: Promise<void> | undefined = undefined
   #scheduled = false
+  #isResuming = false
 
   constructor(store: Committing) {
     this.#store = store
@@ -73,9 +74,13 @@ export class GroupCommit {
     }
   }
 
-  /** There is room again. */
+  /**
+   * There may be room again: the messages that wait are tried by themselves, so that nobody else's writes
+   * fail with them. With that the fault is over, or `faultOf` is asked once more.
+   */
   resume(): void {
-    this.fault = undefined
+    if (this.#hasFailed || this.fault === undefined) return
+    this.#isResuming = true
     this.#schedule()
   }
 
@@ -93,6 +98,7 @@ export class GroupCommit {
     if (this.committing !== undefined) return
     // After an error of the medium nobody knows what it holds: it is not asked again (threat 10).
     if (this.#hasFailed) return this.#giveUp()
+    if (this.#isResuming) return this.#tryMessages()
     const waiting = this.#waiting
     this.#waiting = []
     this.#promise = undefined
@@ -116,6 +122,29 @@ export class GroupCommit {
     this.#current = done
     // Whoever asked for it has a promise of its own.
     done.catch(() => {})
+  }
+
+  #tryMessages(): void {
+    this.#isResuming = false
+    const writes = this.gathering.takeMessages()
+    this.committing = writes
+    this.#store
+      .commit(writes)
+      .then(
+        () => {
+          this.fault = undefined
+          this.committing = undefined
+          this.#store.onCommitted(writes)
+        },
+        (error: unknown) => {
+          this.committing = undefined
+          this.fault = this.#store.faultOf(error)
+          this.gathering.carryOver(writes)
+        },
+      )
+      .finally(() => {
+        if (this.#canBegin || this.#waiting.length > 0) this.#schedule()
+      })
   }
 
   /** While there is no room messages wait, so that what makes room does not fail with them. */

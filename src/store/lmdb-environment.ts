@@ -1,4 +1,4 @@
-import { chmod, mkdir, statfs } from 'node:fs/promises'
+import { chmod, mkdir, open as openFile, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import type { Database, RootDatabase, RootDatabaseOptionsWithPath, open as openType } from 'lmdb'
@@ -13,6 +13,7 @@ export type Durability = 'disk' | 'os'
 export type Table = Database<Buffer, Buffer>
 
 const FORMAT = 1
+const FILE = 'data.mdb'
 
 const tableNames = [
   'counters',
@@ -68,7 +69,7 @@ export async function openEnvironment(directory: string, durability: Durability)
 
 /** The same for whoever holds the lock already, and goes on holding it. */
 export async function openLocked(directory: string, durability: Durability): Promise<Environment> {
-  const file = join(directory, 'data.mdb')
+  const file = join(directory, FILE)
   const facts = await checkPages(file)
   // Loaded where it is used: a broker that keeps nothing needs no native code.
   const { open } = await import('lmdb')
@@ -128,17 +129,38 @@ async function commit(root: RootDatabase<Buffer, Buffer>, directory: string, ste
   }
 }
 
-/** Less room than this, and a write that failed is taken to have failed for want of it. */
-const LITTLE_ROOM_BYTES = 1_048_576
-
-/** LMDB writes many pages at once: when only some of them fit, the system calls that an input/output error. */
+/** LMDB writes many pages at once: when only some of them fit, it calls that an input/output error. */
 async function storeError(cause: unknown, directory: string): Promise<StatemqError> {
   const text = String((cause as Error | undefined)?.message ?? cause)
-  const room = await statfs(directory).catch(() => undefined)
-  const isFull =
-    /no space|file too large|map.?full|quota/i.test(text) ||
-    (room !== undefined && room.bavail * room.bsize < LITTLE_ROOM_BYTES)
+  const isFull = /no space|file too large|map.?full|quota/i.test(text) || !(await hasRoom(directory))
   return new StatemqError(isFull ? 'SMQ_STORE_FULL' : 'SMQ_STORE_FAILED', text, { cause })
+}
+
+/** A write of so much must fit, or what failed is taken to have failed for want of room. */
+const PROBE_BYTES = 1_048_576
+const noRoom: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
+
+/** Finds out by a file that would end where the store's file would: a disk, a quota and a limit on files all show. */
+async function hasRoom(directory: string): Promise<boolean> {
+  const path = join(directory, 'probe')
+  try {
+    const { size } = await stat(join(directory, FILE))
+    const probe = await openFile(path, 'w', 0o600)
+    try {
+      const content = Buffer.alloc(PROBE_BYTES)
+      for (let written = 0; written < PROBE_BYTES;) {
+        written += (await probe.write(content, written, PROBE_BYTES - written, size + written)).bytesWritten
+      }
+      await probe.sync()
+    } finally {
+      await probe.close()
+    }
+    return true
+  } catch (error) {
+    return !noRoom.has((error as NodeJS.ErrnoException).code)
+  } finally {
+    await unlink(path).catch(() => {})
+  }
 }
 
 /** A store of a later version, or one that is being changed, is left alone (threat 14). */

@@ -121,6 +121,17 @@ export class PendingWrites {
     return taken
   }
 
+  /** Takes out messages, and the identifiers by which they were received: what the other one leaves. */
+  takeMessages(): PendingWrites {
+    const others = this.takeOtherThanMessages()
+    const taken = new PendingWrites()
+    move(this.received, taken.received)
+    move(this.appended, taken.appended)
+    move(this.retained, taken.retained)
+    this.carryOver(others)
+    return taken
+  }
+
   #forget(key: SessionKey): void {
     this.sessions.delete(key)
     this.subscriptions.delete(key)

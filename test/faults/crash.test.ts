@@ -53,17 +53,29 @@ class Scene {
     expect(await until(() => this.#subscribers.every(({ isSubscribed }) => isSubscribed), 10_000)).toBe(true)
     for (this.history.kills = 0; this.history.kills < kills; this.history.kills++) {
       this.#openAll(broker, false)
-      await this.#moment()
+      await this.#moment(broker)
       broker = await this.#killAndStart(broker)
     }
     return this.#finish(broker)
   }
 
-  /** A moment to kill the broker at: after so many packets, whatever the speed of the machine, or a little later. */
-  async #moment(): Promise<void> {
+  /**
+   * A moment to kill the broker at: after so many packets, whatever the speed of the machine, or a little
+   * later. What is on its way to the clients then is lost with their connections.
+   */
+  async #moment({ child }: RunningCommand): Promise<void> {
     const packets = 1 + this.#random(this.#random(3) === 0 ? 20 : 1_200)
-    const laterMs = this.#random(3)
-    await Promise.race([new Promise<void>((resolve) => this.history.after(packets, resolve)), elapsed(5_000)])
+    const laterMs = this.#random(2) === 0 ? 0 : this.#random(4)
+    const rang = new Promise<void>((resolve) => {
+      this.history.after(packets, () => {
+        if (laterMs === 0) {
+          child.kill('SIGKILL')
+          this.#dropAll()
+        }
+        resolve()
+      })
+    })
+    await Promise.race([rang, elapsed(5_000)])
     if (laterMs > 0) await elapsed(laterMs)
   }
 
