@@ -139,7 +139,8 @@ export class StreamConnection implements Connection {
     if (!plain || (isLarge && (qos > 0 || flags > 0 || publication.image?.key !== version * 4))) {
       return this.#publishWithHeader(publication, version, qos, packetId, duplicate, retain, subscriptionIdentifiers)
     }
-    const image = flags > 0 ? flaggedImage(publication, version, qos, flags) : imageOf(publication, version, qos)
+    const image =
+      flags > 0 ? flaggedImage(publication, version, qos, flags, packetId) : imageOf(publication, version, qos)
     // MQTT-3.1.2-24
     if (image.end - image.start > this.#maxOutboundPacketBytes) return false
     this.#writer.append(image.bytes, image.start, image.end, image.idOffset, packetId)

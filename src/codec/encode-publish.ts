@@ -28,17 +28,31 @@ export function imageOf(publication: Publication, version: 4 | 5, qos: QoS): Pub
     if (image.key === key) return image
     image = image.next
   }
-  image = encodeImage(publication, version, qos, 0, key)
+  image = encodeImage(publication, version, qos, 0, 0, key)
   publication.image = image
   return image
 }
 
-/** The same for one delivery, with `flags` (DUP, RETAIN) in its first byte. Not kept: few need it. */
-export function flaggedImage(publication: Publication, version: 4 | 5, qos: QoS, flags: number): PublicationImage {
-  return encodeImage(publication, version, qos, flags, -1)
+/** For one delivery, with `flags` (DUP, RETAIN) in its first byte and its packet identifier. Not kept: few need it. */
+export function flaggedImage(
+  publication: Publication,
+  version: 4 | 5,
+  qos: QoS,
+  flags: number,
+  packetId: number,
+): PublicationImage {
+  return encodeImage(publication, version, qos, flags, packetId, -1)
 }
 
-function encodeImage(publication: Publication, version: 4 | 5, qos: QoS, flags: number, key: number): PublicationImage {
+/** With a packet identifier of 0 it belongs at `idOffset`. */
+function encodeImage(
+  publication: Publication,
+  version: 4 | 5,
+  qos: QoS,
+  flags: number,
+  packetId: number,
+  key: number,
+): PublicationImage {
   publication.flatten()
   const payloadLength = publication.payloadEnd - publication.payloadStart
   const properties = version === 5 ? propertyBytesOf(publication) : EMPTY
@@ -53,8 +67,11 @@ function encodeImage(publication: Publication, version: 4 | 5, qos: QoS, flags: 
   out[at] = topicLength >> 8
   out[at + 1] = topicLength & 0xff
   at += 2 + out.write(publication.topic, at + 2, 'utf8')
-  const idOffset = qos > 0 ? at : -1
-  if (qos > 0) at += 2
+  const idOffset = qos > 0 && packetId === 0 ? at : -1
+  if (qos > 0) {
+    out[at++] = packetId >> 8
+    out[at++] = packetId & 0xff
+  }
   if (version === 5) {
     at = writeVarint(out, at, properties.length)
     at += properties.copy(out, at)
