@@ -15,7 +15,7 @@ import { sessionGuards, type Acting } from './guards.ts'
 import { refuseConnect, sayGoodbye, type Farewell } from './farewell.ts'
 import { Inbound } from './inbound.ts'
 import { silenceTicks } from './keepalive.ts'
-import { holdAnswers, keepSession } from './keeping.ts'
+import { holdConnack, keepSession } from './keeping.ts'
 import { quicken } from './quick-steps.ts'
 import type { Session } from './session.ts'
 import type { Wills } from './wills.ts'
@@ -154,7 +154,7 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
       })
       // MQTT-3.2.2-3: that there is a session, and that it will be there, is a promise.
       keepSession(session, acting.context, true)
-      if (session.keeper !== undefined) holdAnswers(session)
+      if (session.keeper !== undefined) holdConnack(session)
       if (connection.send(packet)) return
       // MQTT-3.1.2-24: what CONNACK says cannot be left unsaid; a client with no room for it can't be served.
       queueMicrotask(() => session.refusePacket(ReasonCode.PacketTooLarge, 'no room for CONNACK', true))
@@ -194,12 +194,10 @@ function connectionActions(core: SessionCore, host: (acting: Acting) => Session)
 
 function sendAuth(session: Session, acting: Acting, reasonCode: 0x00 | 0x18, data: Uint8Array | undefined): void {
   const authenticationMethod = acting.context.connect?.authenticationMethod ?? ''
-  session.connection?.send({
-    type: 15,
-    reasonCode,
-    authenticationMethod,
-    ...(data ? { authenticationData: data } : {}),
-  })
+  const packet = { type: 15, reasonCode, authenticationMethod, ...(data ? { authenticationData: data } : {}) } as const
+  if (session.connection?.send(packet) !== false) return
+  // MQTT-3.1.2-24: it would wait for what it has no room for.
+  queueMicrotask(() => session.refusePacket(ReasonCode.PacketTooLarge, 'no room for AUTH', true))
 }
 
 /** Only somebody who is there is thrown out. */
@@ -221,7 +219,7 @@ function takeoverActions(core: SessionCore, host: (acting: Acting) => Session) {
       countTakeover(core, host(acting), incumbent)
       incumbent.send({ type: 'session.discard' })
       // That it is gone is a promise as well.
-      if (incumbent.keeper !== undefined) holdAnswers(host(acting))
+      if (incumbent.keeper !== undefined) holdConnack(host(acting))
     },
     handOver: (acting: Acting) => {
       const newcomer = host(acting)
@@ -287,7 +285,7 @@ function willActions(core: SessionCore, wills: Wills, host: (acting: Acting) => 
       // One of an earlier connection may still be on its way: it is no longer this session's to release or cancel.
       session.will = pendingWill && wills.arm(session, pendingWill, acting.context)
       // CONNACK is on its way in this turn: it says that the will is in our hands.
-      if (pendingWill !== undefined) holdAnswers(session)
+      if (pendingWill !== undefined) holdConnack(session)
       session.pendingWill = undefined
     },
     releaseWill: (acting: Acting) => {

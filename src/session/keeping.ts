@@ -1,5 +1,7 @@
 import type { SessionContext } from '../../machines/session.machine.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import type { Connection } from './connection.ts'
+import { refuseConnect } from './farewell.ts'
 import { Keeper } from './keeper.ts'
 import type { Session } from './session.ts'
 
@@ -34,7 +36,23 @@ export function holdAnswers(session: Session): void {
     (error: unknown) => {
       core.logger.error({ sessionId: session.id, clientId: session.clientId, err: error }, 'the store did not keep it')
       if (session.connection !== connection) return
+      if (unanswered.get(connection) === durable) return refuseUnanswered(session)
       session.send({ type: 'session.disconnect', reasonCode: ReasonCode.QuotaExceeded, reason: 'the store is full' })
     },
   )
+}
+
+/** Connections whose CONNACK waits, with what it waits for. */
+const unanswered = new WeakMap<Connection, Promise<void>>()
+
+/** The same for CONNACK, which goes out in this turn: where the store fails it is a refusal that the client gets. */
+export function holdConnack(session: Session): void {
+  holdAnswers(session)
+  if (session.connection && session.heldFor) unanswered.set(session.connection, session.heldFor)
+}
+
+/** MQTT-3.14.0-1: there was no CONNACK yet, so it is not DISCONNECT that says no. The session goes on without it. */
+function refuseUnanswered(session: Session): void {
+  refuseConnect(session, { reasonCode: ReasonCode.QuotaExceeded, reason: 'the store is full' })
+  session.send({ type: 'connection.closed' })
 }

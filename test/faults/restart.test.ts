@@ -2,9 +2,9 @@
 import { cpSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import { describe, expect, onTestFinished, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 
-import { allow, type Authenticator, type BrokerEvent, type BrokerOptions } from '../../src/index.ts'
+import { allow, StatemqError, type Authenticator, type BrokerEvent, type BrokerOptions } from '../../src/index.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { LmdbStore } from '../../src/store/lmdb.ts'
 import { tempFolder } from '../support/temp-files.ts'
@@ -34,6 +34,8 @@ function machine(options: BrokerOptions = {}) {
   })
   return { start, directory }
 }
+
+afterEach(() => void vi.restoreAllMocks())
 
 const persistent = { username: 'alice', cleanStart: false, properties: { sessionExpiryInterval: 3600 } } as const
 
@@ -318,4 +320,36 @@ test('coming back costs no write: what was away in the store already is left as 
   expect(after.broker.sessions.get('c')?.queuedMessages).toBe(1)
   await after.close()
   expect(readFileSync(join(directory, 'data.mdb')).equals(bytes)).toBe(true)
+})
+
+describe('a commit that fails', () => {
+  /** The store's next promise is broken a turn later, as one that waits for the disk would be. */
+  function failNextCommit(): void {
+    vi.spyOn(LmdbStore.prototype, 'durable').mockImplementationOnce(
+      () =>
+        new Promise((_, reject) => setImmediate(() => setImmediate(() => reject(new StatemqError('SMQ_STORE_FULL'))))),
+    )
+  }
+
+  test('refuses the CONNECT that waited for it: nobody gets DISCONNECT before CONNACK', async () => {
+    const { start } = machine()
+    const { attach, connect, settle } = await start()
+    const client = attach()
+    failNextCommit()
+    client.send(connectPacket({ clientId: 'c', ...persistent }))
+    await client.expectRefused(0x97)
+    await settle()
+    await connect({ clientId: 'c', ...persistent })
+  })
+
+  test('takes the acknowledgement back before it was given', async () => {
+    const { start } = machine()
+    const { connect } = await start()
+    const reader = await connect({ clientId: 'r', ...persistent })
+    await reader.subscribe([['t', { qos: 1 }]])
+    const publisher = await connect({ clientId: 'p' })
+    failNextCommit()
+    publisher.send(publish({ topic: 't', qos: 1, packetId: 5 }))
+    await publisher.expectDisconnect(0x97)
+  })
 })
