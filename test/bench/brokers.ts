@@ -4,12 +4,16 @@ import { connect, createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
+import { writeIdentityConfig } from './identity.ts'
 import { findProgram, type Pinning } from './machine.ts'
 
-export type BrokerName = 'statemq' | 'statemq-memory' | 'aedes' | 'mosquitto'
+export type BrokerName = 'statemq' | 'statemq-memory' | 'statemq-open' | 'aedes' | 'mosquitto'
 
-/** `engine`: everything in memory, beside others. `durable`: what is acknowledged is on disk. */
-export type Group = 'engine' | 'durable'
+/**
+ * `engine`: everything in memory, beside others. `durable`: what is acknowledged is on disk. `identity`: with tokens and
+ * roles, beside itself without.
+ */
+export type Group = 'engine' | 'durable' | 'identity'
 
 export interface BrokerKind {
   readonly name: BrokerName
@@ -117,6 +121,17 @@ export function availableBrokers(repository: string, group: Group): readonly Bro
       ours('statemq-memory', 'statemq in memory', inMemory),
       mosquitto(group),
     ].filter((kind) => kind !== undefined)
+  }
+  if (group === 'identity') {
+    const withRoles = ({ folder }: StartOptions): readonly string[] => [
+      ...inMemory(),
+      '--config',
+      writeIdentityConfig(folder),
+    ]
+    return [
+      ours('statemq', `statemq ${version}, tokens and 100 roles of 20 permissions`, withRoles),
+      ours('statemq-open', 'statemq without', inMemory),
+    ]
   }
   const aedes: BrokerKind = {
     name: 'aedes',

@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util'
 
 import { availableBrokers, nodeProgram, type BrokerKind, type Group } from './brokers.ts'
 import { durableScenarios } from './durable.ts'
+import { identityScenarios } from './identity.ts'
 import { buildLoadGenerator } from './load-generator.ts'
 import { choosePinning, openFilesLimit, processorModel } from './machine.ts'
 import { measureScenario, type Bench } from './measure.ts'
@@ -14,7 +15,8 @@ import { markdownReport, withReport, type Circumstances, type Row } from './repo
 import { scenarios as engineScenarios, type Scenario } from './scenarios.ts'
 
 const usage = `npm run bench -- [options]
-  -g group       engine (default: everything in memory), or durable (what is acknowledged is on disk)
+  -g group       engine (default: everything in memory), durable (what is acknowledged is on disk), or identity
+                 (tokens and roles, beside neither)
   -s name,name   scenarios (default: all of the group)
   -b name,name   brokers (default: all of the group; mosquitto where it is installed)
   -r number      repetitions whose median counts (default: 5)
@@ -65,6 +67,12 @@ function list(scenarios: readonly Scenario[], kinds: readonly BrokerKind[]): voi
     console.log(`${name.padEnd(14)} ${about}${raised.length > 0 ? `; statemq with ${raised.join(' ')}` : ''}`)
   }
   console.log(`\nbrokers: ${kinds.map(({ title }) => title).join(', ')}`)
+}
+
+/** What the tables of the other groups need to be understood. */
+function notesOf(group: Group, loadBefore: readonly number[]): Partial<Circumstances> {
+  if (group === 'durable') return durableNotes(loadBefore)
+  return group === 'identity' ? { baseline: { name: 'statemq-open', title: 'statemq without' } } : {}
 }
 
 /** What the table of durable figures needs to be understood. */
@@ -136,14 +144,15 @@ function options() {
   const repetitions = Number(values.repetitions)
   if (!Number.isInteger(repetitions) || repetitions < 1) throw new Error('-r takes a whole number from 1 on')
   const { group } = values
-  if (group !== 'engine' && group !== 'durable') throw new Error('-g takes engine or durable')
+  if (group !== 'engine' && group !== 'durable' && group !== 'identity')
+    throw new Error('-g takes engine, durable or identity')
   return { ...values, group, repetitions } as const
 }
 
 /** The status to end with: 2 where a run lost, duplicated or reordered; a missed target is in the table only. */
 async function main(): Promise<number> {
   const { help, list: listOnly, source, write, repetitions, group, ...names } = options()
-  const scenarios = group === 'engine' ? engineScenarios : durableScenarios
+  const scenarios = { engine: engineScenarios, durable: durableScenarios, identity: identityScenarios }[group]
   const loadBefore = loadavg()
   if (help) console.log(usage)
   const known = availableBrokers(repository, group)
@@ -164,7 +173,7 @@ async function main(): Promise<number> {
     say,
   }
   const { rows, faults } = await measureAll(chosen, bench)
-  const about = { ...circumstances(chosen, bench), ...(group === 'durable' ? durableNotes(loadBefore) : {}) }
+  const about = { ...circumstances(chosen, bench), ...notesOf(group, loadBefore) }
   const report = markdownReport(rows, kinds, about)
   console.log(report)
   say(`every run: ${relative(process.cwd(), bench.resultsFile)}`)

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 
 import { defaultLimits } from '../../../src/limits.ts'
 import { durableScenarios } from '../../bench/durable.ts'
+import { identityScenarios } from '../../bench/identity.ts'
 import { scenarios, type Target } from '../../bench/scenarios.ts'
 
 /** What passes and what is aimed at; of rates it is the least. */
@@ -39,6 +40,16 @@ describe('the scenarios', () => {
       ['retained10k: fetch', 'ratio', 0.25, 0.15],
       ['offline10k: queued and delivered', 'ratio', undefined, undefined],
     ])
+  })
+
+  test('of tokens and roles are those of the engine, with a token, and 15 % for it', () => {
+    const names = scenarios.map(({ name }) => name).filter((name) => name !== 'wild1000000')
+    expect(identityScenarios.map(({ name }) => name)).toEqual(names)
+    for (const { name, args, measures } of identityScenarios) {
+      expect(args.at(-2)).toBe('-t')
+      const bounds = measures.map(({ judged, target }) => [judged, ...boundsOf(target)])
+      expect(bounds).toEqual([name === 'conns10000' ? ['ratio', undefined, undefined] : ['ratio', 1.15, 1.05]])
+    }
   })
 
   test('raise only limits that exist and whose default they exceed', () => {
