@@ -10,7 +10,7 @@ import type { History } from './crash-history.ts'
 
 const SESSION_SECONDS = 3_600
 
-export abstract class CrashClient {
+abstract class CrashClient {
   readonly name: string
   protected readonly history: History
   #socket: Socket | undefined
@@ -33,7 +33,7 @@ export abstract class CrashClient {
       if (this.#socket === socket) this.isOnline = false
     })
     socket.on('data', (chunk: Buffer) => {
-      if (this.#socket === socket) this.#read(chunk)
+      if (this.#socket === socket) this.#read(socket, chunk)
     })
     const input = {
       version: 5,
@@ -60,12 +60,14 @@ export abstract class CrashClient {
     this.#socket?.write(packet)
   }
 
-  #read(chunk: Buffer): void {
+  #read(socket: Socket, chunk: Buffer): void {
     this.#pending = Buffer.concat([this.#pending, chunk])
     for (let next = splitFrame(this.#pending); next !== undefined; next = splitFrame(this.#pending)) {
       this.#pending = next.rest
       this.#take(decode(next.frame, 5))
       this.history.tick()
+      // What came behind it is lost with the connection.
+      if (this.#socket !== socket) return
     }
   }
 

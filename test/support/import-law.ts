@@ -37,7 +37,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   jobs: [],
   observe: [],
   inspect: [],
-  cli: ['auth', 'inspect', 'observe', 'machines', 'api', 'broker'],
+  cli: ['auth', 'store', 'inspect', 'observe', 'machines', 'api', 'broker'],
   machines: [],
   vocabulary: ['machines'],
 }
