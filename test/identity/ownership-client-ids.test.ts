@@ -88,16 +88,17 @@ describe.each(versions)('MQTT version %i', (version) => {
   })
 
   test.each([
-    ['is longer than maxClientIdBytes', 'ä'.repeat(6), { maxClientIdBytes: 10 }],
-    ['holds what MQTT can’t carry', 'a\0b', {}],
-    ['is empty', '', {}],
-  ])('fromPrincipal: a principal that %s is no identifier', async (_, principal, limits) => {
+    ['is longer than maxClientIdBytes', 'ä'.repeat(6), { maxClientIdBytes: 10 }, 0x85, 2],
+    // The verdict cannot be used in the first place.
+    ['holds what MQTT can’t carry', 'a\0b', {}, 0x87, 5],
+    ['is empty', '', {}, 0x85, 2],
+  ])('fromPrincipal: a principal that %s is no identifier', async (_, principal, limits, code, returnCode) => {
     const t = startOwnership({
       clientIds: { fromPrincipal: true },
       limits,
       authenticators: [{ name: 'a', authenticate: () => allow(principal === '' ? {} : { principal }) }],
     })
-    await expectRefusal(t.knock({ version, clientId: 'x', username: '', password: 'x' }), 0x85, 2)
+    await expectRefusal(t.knock({ version, clientId: 'x', username: '', password: 'x' }), code, returnCode)
   })
 
   test('an identifier that breaks a rule is refused before the session that lives there is looked at', async () => {
