@@ -294,6 +294,28 @@ describe.each(implementations)('a store: $name', ({ make, reopen }) => {
     })
   })
 
+  test('keeps a message of many sessions while some of them are still to be read', async () => {
+    const store = await make()
+    const keys = [1, 2, 3].map(() => store.nextSessionKey())
+    const { publication } = message(1, 'for all')
+    for (const key of keys) {
+      store.putSession(key, `c${key}`, Buffer.alloc(0))
+      store.append(key, message(1, '', { publication }))
+    }
+    await store.durable()
+    if (!reopen) return
+    const later = await reopen(store)
+    const gone: number[] = []
+    for await (const page of later.sessions()) {
+      // It had expired meanwhile.
+      if (gone.length > 0) continue
+      gone.push(page[0]!.key)
+      later.deleteSession(page[0]!.key)
+      await later.durable()
+    }
+    for (const key of keys) expect(await lineOf(later, key)).toEqual(gone.includes(key) ? [] : ['for all'])
+  })
+
   test('a session that is deleted leaves nothing, and its number is not given again', async () => {
     const store = await make()
     const key = store.nextSessionKey()
