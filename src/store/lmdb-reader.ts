@@ -2,20 +2,12 @@ import type { Publication } from '../publication.ts'
 import { readBatch, readBatchHead, readSteps } from './batch-record.ts'
 import { isUnsettled, type Line } from './line.ts'
 import type { Tables } from './lmdb-environment.ts'
-import {
-  behindSession,
-  epochOf,
-  numberKey,
-  packetIdOf,
-  sequenceKey,
-  sequenceOf,
-  sessionKey,
-  sessionOf,
-} from './lmdb-keys.ts'
+import { epochOf, numberKey, packetIdOf, sequenceKey, sequenceOf, sessionOf } from './lmdb-keys.ts'
 import { lineOf, type LmdbWriter } from './lmdb-writer.ts'
 import { readMessage } from './message-record.ts'
 import { StatemqError } from '../errors.ts'
 import { RecordReader, unseal } from './record.ts'
+import { SessionCursor, type Entry } from './session-cursor.ts'
 import type { QoS } from '../messages.ts'
 import type {
   QueuedMessage,
@@ -52,9 +44,10 @@ export class LmdbReader {
 
   async *sessions(): AsyncIterable<readonly StoredSession[]> {
     let page: StoredSession[] = []
+    const cursors = this.#cursors()
     for await (const entries of pages(this.#tables.sessions, this.#turn)) {
       for (const { key, value } of entries) {
-        const session = await this.#session(sessionOf(key), value)
+        const session = await this.#session(sessionOf(key), value, cursors)
         if (session) page.push(session)
         if (!this.#turn.isOver) continue
         yield page
@@ -93,20 +86,32 @@ export class LmdbReader {
     return true
   }
 
-  async #session(key: SessionKey, value: Buffer): Promise<StoredSession | undefined> {
+  #cursors(): Cursors {
+    const { subscriptions, received, inflight, batches, settled, lines } = this.#tables
+    return {
+      subscriptions: new SessionCursor(subscriptions),
+      received: new SessionCursor(received),
+      inflight: new SessionCursor(inflight),
+      batches: new SessionCursor(batches),
+      settled: new SessionCursor(settled),
+      lines: new SessionCursor(lines),
+    }
+  }
+
+  async #session(key: SessionKey, value: Buffer, cursors: Cursors): Promise<StoredSession | undefined> {
     const own = this.#guard('sessions', () => {
       const record = new RecordReader(unseal(value))
       return { clientId: record.text(), record: Buffer.from(record.bytes()) }
     })
     if (own === undefined) return undefined
-    const line = await this.#readLine(key)
-    const inflight = this.#inflight(key)
+    const line = this.#lines.get(key) ?? (await this.#readLine(key, cursors))
+    const inflight = this.#inflight(key, cursors)
     for (const { sequence } of inflight) line.nextSequence = Math.max(line.nextSequence, sequence + 1)
     return {
       key,
       ...own,
-      subscriptions: this.#subscriptions(key),
-      received: this.#packetIds('received', key),
+      subscriptions: this.#subscriptions(key, cursors),
+      received: [...cursors.received.of(key)].map((entry) => this.#packetId('received', key, entry)),
       // One whose message never came to the store is under way no more: nothing can be sent again.
       inflight: inflight.filter(({ released, sequence }) => released || line.has(sequence)),
       queued: { messages: line.messages, bytes: line.bytes },
@@ -114,35 +119,35 @@ export class LmdbReader {
     }
   }
 
-  #packetIds(table: 'received' | 'inflight', key: SessionKey): number[] {
-    const ids = [...this.#tables[table].getKeys(range(key))].map(packetIdOf)
-    for (const id of ids) this.#writer.packetIds[table].add(key, id)
-    return ids
+  #packetId(table: 'received' | 'inflight', key: SessionKey, entry: Entry): number {
+    const packetId = packetIdOf(entry.key)
+    this.#writer.packetIds[table].add(key, packetId)
+    return packetId
   }
 
-  async #readLine(key: SessionKey): Promise<Line> {
+  async #readLine(key: SessionKey, cursors: Cursors): Promise<Line> {
     const line = lineOf(this.#lines, key)
-    const settled = this.#settled(key)
-    for await (const page of pages(this.#tables.batches, this.#turn, key)) {
-      for (const { key: entryKey, value } of page) {
-        const first = sequenceOf(entryKey)
-        this.#guard('batches', () => {
-          this.#writer.know(key, readBatchHead(new RecordReader(unseal(value)), first), settled.get(first))
-        })
-        // A batch that can't be read still had its place.
-        if (line.nextSequence <= first) line.nextSequence = first + 1
-      }
+    const settled = this.#settled(key, cursors)
+    for (const { key: entryKey, value } of cursors.batches.of(key)) {
+      const first = sequenceOf(entryKey)
+      this.#guard('batches', () => {
+        this.#writer.know(key, readBatchHead(new RecordReader(unseal(value)), first), settled.get(first))
+      })
+      // A batch that can't be read still had its place.
+      if (line.nextSequence <= first) line.nextSequence = first + 1
+      if (this.#turn.isOver) await this.#turn.next()
     }
-    const value = this.#tables.lines.getBinary(sessionKey(key))
-    const next = value && this.#guard('lines', () => new RecordReader(unseal(value)).varint())
-    line.nextSequence = Math.max(line.nextSequence, next ?? 1)
+    for (const { value } of cursors.lines.of(key)) {
+      const next = this.#guard('lines', () => new RecordReader(unseal(value)).varint())
+      line.nextSequence = Math.max(line.nextSequence, next ?? 1)
+    }
     return line
   }
 
   /** What is settled, by the first sequence of its batch. */
-  #settled(key: SessionKey): Map<number, readonly number[]> {
+  #settled(key: SessionKey, cursors: Cursors): Map<number, readonly number[]> {
     const settled = new Map<number, readonly number[]>()
-    for (const { key: entryKey, value } of this.#tables.settled.getRange(range(key))) {
+    for (const { key: entryKey, value } of cursors.settled.of(key)) {
       const first = sequenceOf(entryKey)
       const sequences = this.#guard('settled', () => readSteps(new RecordReader(unseal(value)), first))
       if (sequences) settled.set(first, sequences)
@@ -150,8 +155,8 @@ export class LmdbReader {
     return settled
   }
 
-  #subscriptions(key: SessionKey): StoredSubscription[] {
-    return [...this.#tables.subscriptions.getRange(range(key))].flatMap(({ value }) => {
+  #subscriptions(key: SessionKey, cursors: Cursors): StoredSubscription[] {
+    return [...cursors.subscriptions.of(key)].flatMap(({ value }) => {
       return (
         this.#guard('subscriptions', () => {
           const record = new RecordReader(unseal(value))
@@ -161,19 +166,14 @@ export class LmdbReader {
     })
   }
 
-  #inflight(key: SessionKey): StoredInflight[] {
-    this.#packetIds('inflight', key)
-    const entries = [...this.#tables.inflight.getRange(range(key))].flatMap(({ key: entryKey, value }) => {
+  #inflight(key: SessionKey, cursors: Cursors): StoredInflight[] {
+    const entries = [...cursors.inflight.of(key)].flatMap((entry) => {
+      const packetId = this.#packetId('inflight', key, entry)
       return (
         this.#guard('inflight', () => {
-          const record = new RecordReader(unseal(value))
+          const record = new RecordReader(unseal(entry.value))
           const sequence = record.varint()
-          return {
-            packetId: packetIdOf(entryKey),
-            sequence,
-            qos: record.uint8() as QoS,
-            released: record.uint8() === 1,
-          }
+          return { packetId, sequence, qos: record.uint8() as QoS, released: record.uint8() === 1 }
         }) ?? []
       )
     })
@@ -221,30 +221,20 @@ export class LmdbReader {
   }
 }
 
-function range(key: SessionKey): { start: Buffer; end: Buffer } {
-  return { start: sessionKey(key), end: behindSession(key) }
-}
-
-interface Entry {
-  readonly key: Buffer
-  readonly value: Buffer
-}
+/** One for each table that has what belongs to a session. */
+type Cursors = Readonly<
+  Record<'subscriptions' | 'received' | 'inflight' | 'batches' | 'settled' | 'lines', SessionCursor>
+>
 
 /**
- * All entries of a table, or those of one session, some at a time: others go on in between, and no
- * read transaction stays open. Rejects with SMQ_STORE_DAMAGED where LMDB can't go on.
+ * All entries of a table, some at a time: others go on in between, and no read transaction stays open.
+ * Rejects with SMQ_STORE_DAMAGED where LMDB can't go on.
  */
-async function* pages(
-  table: Tables[keyof Tables],
-  turn: Turn,
-  session?: SessionKey,
-): AsyncGenerator<readonly Entry[], void> {
-  const { start: first, end } = session === undefined ? {} : range(session)
-  for (let start = first; ;) {
+async function* pages(table: Tables[keyof Tables], turn: Turn): AsyncGenerator<readonly Entry[], void> {
+  for (let start: Buffer | undefined; ;) {
     const page: Entry[] = []
     try {
-      const options = { limit: PAGE_ENTRIES, ...(start && { start }), ...(end && { end }) }
-      for (const entry of table.getRange(options)) page.push(entry)
+      for (const entry of table.getRange({ limit: PAGE_ENTRIES, ...(start && { start }) })) page.push(entry)
     } catch (error) {
       throw new StatemqError('SMQ_STORE_DAMAGED', String(error), { cause: error })
     }

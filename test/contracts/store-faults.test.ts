@@ -129,6 +129,8 @@ describe('commits that fail', () => {
         const directory = tempFolder()
         let hasRoom = true
         const store = await openThrough(directory, async (commit) => {
+          // Others go on meanwhile.
+          await turn()
           if (!hasRoom) throw noRoom()
           await commit()
         })

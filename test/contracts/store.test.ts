@@ -228,6 +228,19 @@ describe.each(implementations)('a store: $name', ({ make, reopen }) => {
     })
   })
 
+  test('counts only messages that it has: one that was taken back before it was written settles no other', async () => {
+    const store = await make()
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    for (let at = 1; at <= 4; at++) store.append(key, message(at, `${at}`))
+    store.settle(key, 2)
+    await store.durable()
+    for (const at of [2, 1, 3]) store.settle(key, at)
+    await nowAndLater(store, async (current) => {
+      expect(await lineOf(current, key)).toEqual(['4'])
+    })
+  })
+
   test('never gives a sequence again, also when nothing of the line is left', async () => {
     const store = await make()
     const [key, other] = [store.nextSessionKey(), store.nextSessionKey()]
