@@ -48,7 +48,7 @@ import { RateLimit } from './session/rate-limit.ts'
 import { changeRoles } from './session/reauthorise.ts'
 import { Refusals } from './session/refusals.ts'
 import { Registry } from './session/registry.ts'
-import { restoreAll } from './session/restore.ts'
+import { adoptRestored, restoreAll } from './session/restore.ts'
 import { stopActor } from './session/session-actor.ts'
 import { Session } from './session/session.ts'
 import { BrokerSessions } from './session/sessions.ts'
@@ -191,6 +191,7 @@ class Engine implements Broker {
       throw new StatemqError('SMQ_BROKER_CLOSED')
     }
     this.#listeners.set(opened, entrance)
+    if (this.#store) adoptRestored(this.#core, this.#wills, opened.name, this.#entrances.inside.policy, entrance.policy)
     this.#actor.send({ type: 'broker.ready' })
     this.#logger.info({ listener: opened.name, transport: opened.transport, address: opened.address }, 'listening')
     this.#events.emit({ type: 'listener.opened', listener: opened.name, transport: opened.transport })

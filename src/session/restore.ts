@@ -91,6 +91,26 @@ async function restoreSession(restoring: Restoring, stored: StoredSession): Prom
   return session
 }
 
+/**
+ * A listener is open: what holds there holds again for the sessions that came through one of its name in
+ * an earlier process, and for their wills. Until then they have gone by what the broker says for all.
+ */
+export function adoptRestored(
+  core: SessionCore,
+  wills: Wills,
+  listener: string,
+  from: SessionPolicy,
+  to: SessionPolicy,
+): void {
+  for (const session of core.registry.sessions.values()) {
+    if (session.policy === from && session.state === 'offline' && session.context.connection.listener === listener) {
+      session.policy = to
+      session.outbound?.limit(to.limits, to.features.overflowPolicy)
+    }
+  }
+  wills.adoptRestored(listener, from, to)
+}
+
 /** Gives a session what belongs to it besides its chart. */
 async function fill(session: Session, store: SessionStore, stored: StoredSession, wasOnline: boolean): Promise<void> {
   session.keeper = new Keeper(store, stored.key, stored.nextSequence)

@@ -75,6 +75,11 @@ export class Wills {
     return host
   }
 
+  /** See `adoptRestored` of restore.ts. */
+  adoptRestored(listener: string, from: SessionPolicy, to: SessionPolicy): void {
+    for (const host of this.#hosts.values()) host.adoptPolicy(listener, from, to)
+  }
+
   /** The process ends: wills that wait for their time wait in the store. */
   hibernate(): void {
     for (const [key, host] of this.#hosts) if (host.hibernate()) this.#hosts.delete(key)
@@ -123,7 +128,7 @@ export class WillHost {
   readonly #core: SessionCore
   readonly #session: Session | undefined
   readonly #will: WillPacket
-  readonly #policy: SessionPolicy
+  #policy: SessionPolicy
   readonly #key: SessionKey | undefined
   readonly #epoch: number
   #client: HookClient
@@ -172,6 +177,10 @@ export class WillHost {
   renew(grant: Grant): void {
     this.#client = { ...this.#client, grant }
     this.keep()
+  }
+
+  adoptPolicy(listener: string, from: SessionPolicy, to: SessionPolicy): void {
+    if (this.#policy === from && this.#client.connection.listener === listener) this.#policy = to
   }
 
   /** Writes it down as it is now. */

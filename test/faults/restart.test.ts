@@ -353,3 +353,22 @@ describe('a commit that fails', () => {
     await publisher.expectDisconnect(0x97)
   })
 })
+
+test('what a listener says of wills and lines holds for those who came through it, once it is open again', async () => {
+  const { start } = machine({ willPolicy: 'grant' })
+  const name = 'plant'
+  const listener = { transport: 'tcp', port: 0, name, limits: { maxQueuedMessages: 1 } } as const
+  const before = await start()
+  const { port } = await before.listen(listener)
+  const client = await before.tcp(port)
+  await client.connect({ clientId: 'c', ...persistent })
+  await client.subscribe([['t', { qos: 1 }]])
+  client.drop()
+  await vi.waitFor(() => expect(before.state('c')).toBe('offline'))
+  await before.close()
+  const after = await start()
+  await after.listen(listener)
+  const publisher = await after.connect({ clientId: 'p' })
+  for (let at = 0; at < 3; at++) await publisher.publish({ topic: 't', qos: 1 })
+  expect(after.broker.sessions.get('c')?.queuedMessages).toBe(1)
+})
