@@ -274,7 +274,9 @@ test('SIGHUP again and again, also while one is under way, ends with the last fi
 })
 
 test('without a change it is a reload of its own, and a broker without a file takes it, too', async () => {
-  const child = spawn(process.execPath, [main, '--port', '0', '--store', 'memory'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [main, '--port', '0', '--store', 'memory'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   onTestFinished(() => void child.kill('SIGKILL'))
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const until = async (text: string): Promise<void> => {
