@@ -382,3 +382,42 @@ test('a queue shows what waits and what is under way to tools of BullMQ', async 
   await queue.close()
   connection.disconnect()
 })
+
+test('threat 18: Redis is killed again and again while it is written to: what was durable is there, once and in order', async () => {
+  const redis = await serverWith({ appendfsync: 'always' })
+  const store = await opened(redis.url, { timeoutMs: 5_000 })
+  const key = store.nextSessionKey()
+  store.putSession(key, 'c', Buffer.from('r'))
+  let sequence = 0
+  let durable = 0
+  let isOver = false
+  const settled = new Set<number>()
+  const writing = (async () => {
+    while (!isOver) {
+      const last = ++sequence
+      store.append(key, message(last, `${last}`))
+      // Some are settled as soon as they are there.
+      await store.durable()
+      durable = last
+      if (last % 3 !== 0) continue
+      settled.add(last)
+      store.settle(key, last)
+    }
+  })()
+  for (let kill = 0; kill < 10; kill++) {
+    const enough = durable + 20 + kill * 7
+    await vi.waitFor(() => expect(durable).toBeGreaterThan(enough), { timeout: 20_000, interval: 1 })
+    await redis.kill()
+    await redis.start()
+  }
+  isOver = true
+  await writing
+  await store.durable()
+  await store.close()
+  const expected = Array.from({ length: durable }, (_, at) => at + 1).filter((one) => !settled.has(one))
+  const later = await opened(redis.url)
+  const [{ line }] = (await contentsOf(later)).sessions as [{ line: string[] }]
+  expect(line.map(Number)).toEqual(expected)
+  const jobs = await redis.admin.keys(`statemq:{s${key}}:b*`)
+  expect(jobs).toHaveLength(expected.length)
+})
