@@ -199,6 +199,34 @@ describe('commits that fail', () => {
     expect(later.sessions).toMatchObject([{ line: ['two'] }])
   })
 
+  test('threat 9: what was settled while its commit failed is not written later', async () => {
+    const directory = tempFolder()
+    let hasRoom = true
+    const store = await openThrough(directory, async (commit) => {
+      await turn()
+      if (!hasRoom) throw noRoom()
+      await commit()
+    })
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    await store.durable()
+    hasRoom = false
+    for (let at = 1; at <= 3; at++) store.append(key, message(at, `${at}`))
+    const outcome = settled(store.durable())
+    await turn()
+    store.settle(key, 2)
+    expect(await outcome).toBe('SMQ_STORE_FULL')
+    expect(await lineOf(store, key)).toEqual(['1', '3'])
+    hasRoom = true
+    while (store.fault !== undefined) {
+      await vi.advanceTimersByTimeAsync(1_000)
+      await turn()
+    }
+    await store.durable()
+    await store.close()
+    expect((await contentsOfDirectory(directory)).sessions).toMatchObject([{ line: ['1', '3'] }])
+  })
+
   test('threat 10: after an error of the medium nothing is promised any more, and it is not asked again', async () => {
     const directory = tempFolder()
     let commits = 0

@@ -140,7 +140,7 @@ describe('killed at random moments', () => {
 
   test.for([0, 1, 2, 3, 4, 5, 6, 7].map((at) => [base + at, at === 7 ? 'os' : 'disk'] as const))(
     'threats 1, 3, 4, 5, 6, 7, 8: nothing acknowledged is lost, QoS 2 comes once, order and wills hold (seed %i, %s)',
-    { timeout: 120_000 },
+    { timeout: 300_000 },
     async ([seed, durability]) => {
       const scene = new Scene(seed, durability)
       const problems = await scene.run(kills)
