@@ -30,7 +30,7 @@ export function changeRoles(core: SessionCore, options: Parameters<typeof rolesI
 }
 
 /** Looks at every session again, some each turn. A change of roles meanwhile begins anew by itself. */
-export async function reauthoriseAll(core: SessionCore): Promise<void> {
+async function reauthoriseAll(core: SessionCore): Promise<void> {
   const version = core.policyVersion
   let sliceEndsAt = performance.now() + SLICE_MS
   for (const session of [...core.registry.sessions.values()]) {
