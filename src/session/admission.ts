@@ -6,6 +6,7 @@ import { hookDenied, hookFailed, withTimeout } from './decide.ts'
 import { grantedExpiry } from './modifiers.ts'
 import { settleClientId, takeoverOf } from './ownership.ts'
 import { isRevokedSince } from './registry.ts'
+import { faultCode } from './keeping.ts'
 import type { Session } from './session.ts'
 import { decideWill } from './wills.ts'
 
@@ -34,6 +35,8 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   if (session.state === 'expired') return denied(ReasonCode.ServerUnavailable, 'the client has left')
   // Revocation is immediate (semantics 7.16), for whoever is on the way to the session too: it may have ended by it.
   if (core.registry.isRevoked(session, grant.principal)) return denied(ReasonCode.NotAuthorized, 'not authorized')
+  const unkept = refuseUnkept(session)
+  if (unkept) return unkept
   const incumbent = core.registry.sessions.get(session.clientId)
   const owner = incumbent?.grant
   const permission = incumbent && (await askAboutTakeover(session, incumbent, grant))
@@ -48,6 +51,13 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
     connect,
     ...(incumbent ? { takeover: takeoverOf(session, incumbent, owner, grant, permission !== undefined) } : {}),
   }
+}
+
+/** A session that is to be kept needs a store that keeps it; others go on. */
+function refuseUnkept(session: Session): Refusal | undefined {
+  const fault = session.core.store?.fault
+  if (fault === undefined || grantedExpiry(session) === 0) return undefined
+  return denied(faultCode(fault), 'the store keeps nothing just now')
 }
 
 /** Its rights go on during the grace. */
@@ -69,6 +79,7 @@ export function admitAtOnce(session: Session): number | undefined {
   if (pendingWill && (pendingWill.qos > features.maximumQoS || pendingWill.retain)) return undefined
   if (pendingWill && isReservedTopic(pendingWill.topic)) return undefined
   const expiry = grantedExpiry(session)
+  if (expiry > 0 && core.store?.fault !== undefined) return undefined
   return expiry > 0 && core.registry.offline >= core.limits.maxOfflineSessions ? undefined : expiry
 }
 

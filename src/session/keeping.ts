@@ -1,4 +1,5 @@
 import type { SessionContext } from '../../machines/session.machine.ts'
+import { StatemqError } from '../errors.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { Connection } from './connection.ts'
 import { refuseConnect } from './farewell.ts'
@@ -36,8 +37,8 @@ export function holdAnswers(session: Session): void {
     (error: unknown) => {
       core.logger.error({ sessionId: session.id, clientId: session.clientId, err: error }, 'the store did not keep it')
       if (session.connection !== connection) return
-      if (unanswered.get(connection) === durable) return refuseUnanswered(session)
-      session.send({ type: 'session.disconnect', reasonCode: ReasonCode.QuotaExceeded, reason: 'the store is full' })
+      if (unanswered.get(connection) === durable) return refuseUnanswered(session, faultCode(error))
+      session.send({ type: 'session.disconnect', reasonCode: faultCode(error), reason: 'the store did not keep it' })
     },
   )
 }
@@ -52,7 +53,13 @@ export function holdConnack(session: Session): void {
 }
 
 /** MQTT-3.14.0-1: there was no CONNACK yet, so it is not DISCONNECT that says no. The session goes on without it. */
-function refuseUnanswered(session: Session): void {
-  refuseConnect(session, { reasonCode: ReasonCode.QuotaExceeded, reason: 'the store is full' })
+function refuseUnanswered(session: Session, reasonCode: ReasonCode): void {
+  refuseConnect(session, { reasonCode, reason: 'the store keeps nothing just now' })
   session.send({ type: 'connection.closed' })
+}
+
+/** What a client is told of a store that takes nothing: it is full, or away. */
+export function faultCode(fault: unknown): ReasonCode {
+  const isFull = fault instanceof StatemqError && fault.code === 'SMQ_STORE_FULL'
+  return isFull ? ReasonCode.QuotaExceeded : ReasonCode.ServerUnavailable
 }

@@ -372,3 +372,23 @@ test('what a listener says of wills and lines holds for those who came through i
   for (let at = 0; at < 3; at++) await publisher.publish({ topic: 't', qos: 1 })
   expect(after.broker.sessions.get('c')?.queuedMessages).toBe(1)
 })
+
+test('while the store takes nothing, sessions that are to be kept are refused, and others go on', async () => {
+  const { start } = machine()
+  const { attach, connect } = await start()
+  const reader = await connect({ clientId: 'r', ...persistent })
+  await reader.subscribe([['t', { qos: 1 }]])
+  const fault = vi.spyOn(LmdbStore.prototype, 'fault', 'get')
+  for (const [code, reasonCode] of [
+    ['SMQ_STORE_FULL', 0x97],
+    ['SMQ_STORE_UNAVAILABLE', 0x88],
+  ] as const) {
+    fault.mockReturnValue(new StatemqError(code))
+    const client = attach()
+    client.send(connectPacket({ clientId: 'c', ...persistent }))
+    await client.expectRefused(reasonCode)
+    const passing = await connect({ clientId: 'p', username: 'bob' })
+    expect((await passing.publish({ topic: 't', qos: 1 }))?.reasonCode).toBe(0x97)
+    expect((await passing.publish({ topic: 'nobody', qos: 1 }))?.reasonCode).toBe(0x10)
+  }
+})
