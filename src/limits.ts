@@ -16,6 +16,10 @@ export interface Limits {
   readonly maxQueuedMessages: number
   /** Bytes waiting in one session's outbox, online or offline. */
   readonly maxQueuedBytes: number
+  /** Of the messages that wait for a persistent session in the store: as many are in memory while it is online. */
+  readonly maxBufferedMessages: number
+  /** The same by size; at least one message is there, however large. */
+  readonly maxBufferedBytes: number
   /** Bytes handed to one socket and not yet taken by the system before its outbox holds back. */
   readonly maxSocketBufferBytes: number
   /** From accept to CONNACK, enhanced authentication included. */
@@ -107,6 +111,8 @@ export const defaultLimits: Limits = Object.freeze({
   receiveMaximumMessages: 100,
   maxQueuedMessages: 1_000,
   maxQueuedBytes: 8_388_608,
+  maxBufferedMessages: 256,
+  maxBufferedBytes: 262_144,
   maxSocketBufferBytes: 131_072,
   connectTimeoutMs: 5_000,
   maxConnectionSeconds: Infinity,
@@ -157,6 +163,8 @@ const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, ma
   maxPacketBytes: [1, Infinity],
   maxInflightMessages: [1, Infinity],
   receiveMaximumMessages: [1, 65_535],
+  maxBufferedMessages: [1, Infinity],
+  maxBufferedBytes: [1, Infinity],
   maxSocketBufferBytes: [1, Infinity],
   topicAliasMaximum: [0, 65_535],
   maxOutboundTopicAliases: [0, 65_535],

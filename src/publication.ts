@@ -163,6 +163,11 @@ export class Publication {
     return this.topic.length + held + properties + 64
   }
 
+  /** The same where it is kept in a store: without what only lies around it in memory, and the same after it was read. */
+  get storedBytes(): number {
+    return this.topic.length + this.payloadLength + sizeOfProperties(this.properties) + 64
+  }
+
   /** Pieces keep the whole chunks that they lie in. */
   #heldBytes(rest: readonly Buffer[]): number {
     let held = this.bytes.buffer.byteLength

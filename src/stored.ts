@@ -102,6 +102,9 @@ export interface SessionStore {
   /** The next messages of a line with a sequence of `from` or more, in order: at most so many, at least one if there is one. */
   page(key: SessionKey, from: number, maxMessages: number, maxBytes: number): Promise<readonly QueuedMessage[]>
 
+  /** The first message of a line with a sequence of `from` or more, and about what it counts; undefined: there is none. */
+  oldest(key: SessionKey, from: number): { readonly sequence: number; readonly bytes: number } | undefined
+
   // --- durability ---------------------------------------------------------------------------
 
   /**

@@ -174,8 +174,10 @@ export class Fanout {
     let known = this.#groups.get(group)
     if (!known) {
       const name = group.group
-      const alone = onlyMember(name)
-      known = { name, redeliver: (publication) => this.#redeliver(publication.original ?? publication, group), alone }
+      const shared = `${name}/${group.filter}`
+      const redeliver = (publication: Publication): boolean =>
+        this.#redeliver(publication.original ?? publication, group)
+      known = { name, shared, redeliver, alone: onlyMember(shared) }
       this.#groups.set(group, known)
     }
     return known

@@ -7,7 +7,7 @@ import type { Store } from '../store/store.ts'
 import { MessageTap } from './message-tap.ts'
 import { Fanout, type Deliver, type Matched } from './fanout.ts'
 import { RetainedStore } from './retained.ts'
-import { SharedGroups } from './shared-group.ts'
+import { SharedGroup, SharedGroups } from './shared-group.ts'
 import type { DeliveryGroup, Subscriber } from './subscriber.ts'
 import { Subscription, SubscriptionIndex } from './subscription-index.ts'
 
@@ -129,6 +129,14 @@ export class Router {
     const known = this.#fanout.deliveryGroupOf(group)
     this.#shared.remove(subscription)
     return known
+  }
+
+  /** What an outbox knows a shared group by, from what the store knows it by; one without members takes nothing. */
+  groupOf(shared: string): DeliveryGroup {
+    const slash = shared.indexOf('/')
+    const name = shared.slice(0, slash)
+    const group = this.#shared.get(name, shared.slice(slash + 1))
+    return this.#fanout.deliveryGroupOf(group ?? new SharedGroup(name, shared.slice(slash + 1)))
   }
 
   /**

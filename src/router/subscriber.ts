@@ -4,6 +4,8 @@ import type { Publication } from '../publication.ts'
 /** Whom a message of a shared subscription goes back to when its member can't take it. */
 export interface DeliveryGroup {
   readonly name: string
+  /** What a store knows it by: `group/filter`. */
+  readonly shared: string
   /** Gives the message to another member; false when there is none. */
   redeliver(publication: Publication): boolean
   /** The same for a message that nobody else could take: it stays with its member. */
@@ -11,9 +13,10 @@ export interface DeliveryGroup {
 }
 
 /** A shared group of which nobody else can take a message any more: rights are still those of the group. */
-export function onlyMember(name: string): DeliveryGroup {
+export function onlyMember(shared: string): DeliveryGroup {
   const alone: DeliveryGroup = {
-    name,
+    name: shared.slice(0, shared.indexOf('/')),
+    shared,
     redeliver: () => false,
     get alone() {
       return alone

@@ -1,9 +1,23 @@
+import { ProtocolError } from '../errors.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { cancelConnectionDeadlines } from './grant-deadlines.ts'
 import { reportEnd } from './observing.ts'
 import type { Session } from './session.ts'
 
 const FAILED = { reason: 'failed', reasonCode: ReasonCode.ImplementationSpecificError } as const
+
+/** What was done for one packet or timer threw: this session ends by it, and no other. */
+export function handlerFailed(session: Session, error: unknown): void {
+  if (error instanceof ProtocolError) return session.refusePacket(error.reasonCode, error.message, error.silent)
+  const { core, id: sessionId, clientId, names } = session
+  core.logger.error({ sessionId, clientId, err: error }, 'a packet handler failed')
+  core.events.emit({ type: 'session.failed', ...names, error })
+  session.send({
+    type: 'session.disconnect',
+    reasonCode: ReasonCode.ImplementationSpecificError,
+    reason: 'internal error',
+  })
+}
 
 /** The actor itself failed: this session is over, and no other. */
 export function failSession(session: Session, error: unknown): void {
@@ -43,6 +57,15 @@ export function dropSession(session: Session): void {
   // One that failed was not asked to leave its places (threats 52, 53).
   if (session.isOffline) registry.offline--
   session.isOffline = false
-  session.keeper?.end()
-  if (registry.forget(session)) outbound?.end()
+  endKeeping(session, registry.forget(session) ? outbound?.end() : undefined)
+}
+
+/** The store forgets the session; where `reading` says so, when its messages have been given to others or told of. */
+function endKeeping({ keeper, clientId, context }: Session, reading: Promise<boolean> | undefined): void {
+  if (reading === undefined) return keeper?.end()
+  keeper?.bury(clientId, context)
+  void reading.then((completed) => {
+    // Else the next process does it.
+    if (completed) keeper?.end()
+  })
 }

@@ -19,7 +19,7 @@ export interface InflightEntry {
   sequence: number
   qos: QoS
   retain: boolean
-  /** Undefined once released: only the identifier is still owed. */
+  /** Undefined once released, when only the identifier is still owed; and while that of an earlier process was not read. */
   publication: Publication | undefined
   subscriptionIdentifiers: readonly number[] | undefined
   group: DeliveryGroup | undefined
@@ -96,16 +96,24 @@ export class Inflight {
     return packetId
   }
 
-  /** Puts back what an earlier process had under way, in the order in which it was sent first. */
-  restore(
-    packetId: number,
-    state: InflightState,
-    delivery: Omit<InflightEntry, 'packetId' | 'state' | 'sequence'>,
-  ): void {
+  /** Puts back what an earlier process had under way, in the order in which it was sent first; its message is still to be read. */
+  restore(packetId: number, state: InflightState, qos: QoS, place: number): InflightEntry {
     while ((this.#slots[packetId & this.#mask]?.state ?? InflightState.Free) !== InflightState.Free) this.#grow()
-    this.#slots[packetId & this.#mask] = { ...delivery, packetId, state, sequence: this.#sequence++ }
+    const entry: InflightEntry = {
+      packetId,
+      state,
+      sequence: this.#sequence++,
+      qos,
+      retain: false,
+      publication: undefined,
+      subscriptionIdentifiers: undefined,
+      group: undefined,
+      place,
+    }
+    this.#slots[packetId & this.#mask] = entry
     this.#lastId = packetId
     this.#size++
+    return entry
   }
 
   get(packetId: number): InflightEntry | undefined {

@@ -2,7 +2,7 @@ import type { SessionContext } from '../../machines/session.machine.ts'
 import type { QoS } from '../messages.ts'
 import { Keeping, type Publication } from '../publication.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
-import type { SessionKey, SessionStore } from '../stored.ts'
+import type { QueuedMessage, SessionKey, SessionStore } from '../stored.ts'
 import { encodeSession, encodeSubscription, type SubscriptionRecord } from './session-record.ts'
 
 /**
@@ -39,6 +39,12 @@ export class Keeper {
   /** The session ends. */
   end(): void {
     this.#store.deleteSession(this.key)
+  }
+
+  /** The session ends, and there is something to do with its messages before they go. A start meanwhile ends it again. */
+  bury(clientId: string, context: SessionContext): void {
+    const ended = { ...context, sessionExpiryIntervalSeconds: 0 }
+    this.#store.putSession(this.key, clientId, encodeSession({ wasOnline: false, context: ended }))
   }
 
   subscribed(subscription: SubscriptionRecord): void {
@@ -80,7 +86,7 @@ export class Keeper {
     }
     if (publication.keeping === Keeping.None) publication.keeping = Keeping.Written
     const sequence = this.#nextSequence++
-    const shared = group?.name
+    const shared = group?.shared
     this.#store.append(this.key, { sequence, publication, qos, retain, subscriptionIdentifiers, shared })
     return sequence
   }
@@ -88,6 +94,21 @@ export class Keeper {
   /** It is acknowledged or given up. */
   settle(sequence: number): void {
     this.#store.settle(this.key, sequence)
+  }
+
+  /** The place of the next message. */
+  get nextSequence(): number {
+    return this.#nextSequence
+  }
+
+  /** See {@link SessionStore.page}. */
+  page(from: number, maxMessages: number, maxBytes: number): Promise<readonly QueuedMessage[]> {
+    return this.#store.page(this.key, from, maxMessages, maxBytes)
+  }
+
+  /** See {@link SessionStore.oldest}. */
+  oldest(from: number): { readonly sequence: number; readonly bytes: number } | undefined {
+    return this.#store.oldest(this.key, from)
   }
 
   /** A message goes out under this identifier, or has come to PUBREL. */

@@ -1,6 +1,7 @@
 import type { DropReason } from '../events.ts'
 import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
+import type { DeliveryGroup } from '../router/subscriber.ts'
 import type { Connection } from './connection.ts'
 import type { Keeper } from './keeper.ts'
 
@@ -25,8 +26,18 @@ export interface OutboundHost {
   overflowed(): void
   /** The window or the outbox has room again: whoever feeds it may go on. */
   hasRoom(): void
-  /** Writes its messages to the store; undefined where they end with the connection. */
+  /** What the session tells the store; undefined where nothing of it is kept. */
+  readonly keeper: Keeper | undefined
+  /** The same for new messages: undefined where they end with the connection. */
   readonly messageKeeper: Keeper | undefined
+  /** Somebody wants to know of each message that is dropped. */
+  readonly observesDrops: boolean
+  /** The shared subscription that the store knows as `group/filter`. */
+  groupOf(shared: string): DeliveryGroup
+  /** Messages came out of the store: they can go out. */
+  pump(): void
+  /** What was done behind the client's back threw. */
+  handlerFailed(error: unknown): void
   /** What is sent from here on in this turn waits until the store has what was written. */
   holdAnswers(): void
 }
@@ -34,4 +45,6 @@ export interface OutboundHost {
 export interface OutboundLimits {
   readonly maxQueuedMessages: number
   readonly maxQueuedBytes: number
+  readonly maxBufferedMessages: number
+  readonly maxBufferedBytes: number
 }

@@ -2,6 +2,7 @@ import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
 import type { OverflowPolicy } from '../options.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
+import type { StoredTail } from './stored-tail.ts'
 
 /** A message that waits for one session. */
 export interface Delivery {
@@ -53,6 +54,32 @@ class Fifo {
     for (let i = this.#head; i < this.#items.length; i++) visit(this.#items[i]!)
   }
 
+  /** Takes out those at the end that match, in order. */
+  takeEnd(matches: (delivery: Delivery) => boolean): Delivery[] {
+    let from = this.#items.length
+    while (from > this.#head && matches(this.#items[from - 1]!)) from--
+    return this.#items.splice(from) as Delivery[]
+  }
+
+  /** Puts in the place of each what `change` makes of it; takes out and returns what it makes nothing of. */
+  change(change: (delivery: Delivery) => Delivery | undefined): Delivery[] {
+    const gone: Delivery[] = []
+    const before = this.#items
+    const from = this.#head
+    const end = before.length
+    const changed: Delivery[] = []
+    for (let i = from; i < end; i++) {
+      const delivery = before[i]!
+      const kept = change(delivery)
+      if (kept === undefined) gone.push(delivery)
+      else changed.push(kept)
+    }
+    for (let i = end; i < before.length; i++) changed.push(before[i]!)
+    this.#items = changed
+    this.#head = 0
+    return gone
+  }
+
   /** Takes out all that match, in order. */
   extract(matches: (delivery: Delivery) => boolean): Delivery[] {
     const out: Delivery[] = []
@@ -80,6 +107,8 @@ export class BoundedOutbox {
   #policy: OverflowPolicy
   readonly #atMostOnce = new Fifo()
   readonly #acknowledged = new Fifo()
+  /** The rest of the line of QoS 1 and 2, where that is in a store. */
+  tail: StoredTail | undefined = undefined
   #bytes = 0
   #pinnedBytes = 0
   #lastChunk: ArrayBufferLike | undefined = undefined
@@ -98,19 +127,36 @@ export class BoundedOutbox {
   }
 
   get size(): number {
-    return this.#atMostOnce.size + this.#acknowledged.size
+    const here = this.#atMostOnce.size + this.#acknowledged.size
+    return this.tail === undefined ? here : here + this.tail.messages
   }
 
   get bytes(): number {
-    return this.#bytes
+    return this.tail === undefined ? this.#bytes : this.#bytes + this.tail.bytes
   }
 
   get hasAtMostOnce(): boolean {
     return this.#atMostOnce.size > 0
   }
 
+  /** Whether a QoS 1 or 2 message can be taken now. */
   get hasAcknowledged(): boolean {
     return this.#acknowledged.size > 0
+  }
+
+  /** How many of them are here, and not in the store only. */
+  get buffered(): number {
+    return this.#acknowledged.size
+  }
+
+  /** Bytes of what is here. */
+  get bufferedBytes(): number {
+    return this.#bytes
+  }
+
+  /** Whether a new one has others before it. */
+  get awaitsOthers(): boolean {
+    return this.#acknowledged.size > 0 || this.tail?.isEmpty === false
   }
 
   /**
@@ -128,8 +174,8 @@ export class BoundedOutbox {
     const dropped: Delivery[] = []
     while (!this.#fits(bytes)) {
       const oldest = this.shift(0) ?? this.shift(1)
-      if (oldest === undefined) break
-      dropped.push(oldest)
+      if (oldest !== undefined) dropped.push(oldest)
+      else if (this.tail?.shed() !== true) break
     }
     this.#add(delivery, bytes)
     return dropped
@@ -145,6 +191,33 @@ export class BoundedOutbox {
     return delivery
   }
 
+  /** Puts a message that was read from the store at the end of what is here: it was counted already. */
+  putRead(delivery: Delivery): void {
+    this.#put(delivery, delivery.publication.sizeBytes)
+  }
+
+  /** Puts in the place of each message what `change` makes of it; what it makes nothing of has gone. */
+  change(change: (delivery: Delivery) => Delivery | undefined): void {
+    for (const gone of this.#atMostOnce.change(change)) this.#forget(gone)
+    const lowered: Delivery[] = []
+    const left = this.#acknowledged.change((delivery) => {
+      const kept = change(delivery)
+      if (kept === undefined || !isAtMostOnce(kept)) return kept
+      lowered.push(kept)
+      return undefined
+    })
+    for (const gone of left) this.#forget(gone)
+    for (const delivery of lowered) this.#put(delivery, delivery.publication.sizeBytes)
+  }
+
+  /** Nobody is there: what the store has need not be here too. */
+  release(): void {
+    const stored = this.tail && this.#acknowledged.takeEnd(({ place }) => place > 0)
+    if (stored === undefined || stored.length === 0) return
+    for (const delivery of stored) this.#forget(delivery)
+    this.tail?.putBack(stored)
+  }
+
   extract(matches: (delivery: Delivery) => boolean): Delivery[] {
     const out = [...this.#atMostOnce.extract(matches), ...this.#acknowledged.extract(matches)]
     for (const delivery of out) this.#forget(delivery)
@@ -158,14 +231,21 @@ export class BoundedOutbox {
   }
 
   #fits(bytes: number): boolean {
-    return this.size < this.#maxMessages && this.#bytes + bytes <= this.#maxBytes
+    return this.size < this.#maxMessages && this.bytes + bytes <= this.#maxBytes
   }
 
   #add(delivery: Delivery, bytes: number): void {
+    const { place, publication, group } = delivery
+    if (place > 0 && this.tail?.isNextFor(this.#acknowledged.size, this.#bytes, bytes) === true)
+      this.tail.add(place, publication.storedBytes, group !== undefined)
+    else this.#put(delivery, bytes)
+  }
+
+  #put(delivery: Delivery, bytes: number): void {
     this.#bytes += bytes
     delivery.countedBytes = bytes
     this.#pin(delivery)
-    if (delivery.qos === 0) this.#atMostOnce.push(delivery)
+    if (isAtMostOnce(delivery)) this.#atMostOnce.push(delivery)
     else this.#acknowledged.push(delivery)
   }
 
@@ -188,6 +268,11 @@ export class BoundedOutbox {
     this.#pinnedBytes -= delivery.pinnedBytes ?? 0
     if (this.size === 0) this.#lastChunk = undefined
   }
+}
+
+/** It need not wait for the window. One with a place in the store goes in its order, whatever QoS is left of it. */
+function isAtMostOnce({ qos, place }: Delivery): boolean {
+  return qos === 0 && place === 0
 }
 
 /** Bytes of chunks that a short wait may pin, beyond a multiple of what waits. */

@@ -10,9 +10,6 @@ import { Subscriptions } from './subscriptions.ts'
 import type { Wills } from './wills.ts'
 
 const NEVER_EXPIRES = 0xffffffff
-/** Messages that are read at once. */
-const PAGE_MESSAGES = 256
-const PAGE_BYTES = 1_048_576
 
 /** What a broker needs to bring its sessions back. */
 export interface Restoring {
@@ -80,7 +77,7 @@ async function restoreSession(restoring: Restoring, stored: StoredSession): Prom
         : context.expiresAtMs
   const session = bringBack(core, policy, stored.clientId, { ...context, expiresAtMs })
   try {
-    await fill(session, store, stored, wasOnline)
+    fill(session, store, stored, wasOnline)
     session.start()
   } catch (error) {
     // Left out whole, and left where it is: nobody may be handed to an actor that never started.
@@ -112,7 +109,7 @@ export function adoptRestored(
 }
 
 /** Gives a session what belongs to it besides its chart. */
-async function fill(session: Session, store: SessionStore, stored: StoredSession, wasOnline: boolean): Promise<void> {
+function fill(session: Session, store: SessionStore, stored: StoredSession, wasOnline: boolean): void {
   session.keeper = new Keeper(store, stored.key, stored.nextSequence)
   // One that was online expires from now on, and that has to be written.
   if (!wasOnline) session.keeper.assume(session.context)
@@ -124,7 +121,13 @@ async function fill(session: Session, store: SessionStore, stored: StoredSession
     session.subscriptions = new Subscriptions(session)
     for (const { record } of stored.subscriptions) session.subscriptions.restore(decodeSubscription(record))
   }
-  if (stored.queued.messages > 0 || stored.inflight.length > 0) await restoreMessages(session, store, stored)
+  if (stored.queued.messages > 0 || stored.inflight.length > 0) {
+    const outbound = session.makeOutbound()
+    outbound.restore(stored)
+    // Of a session that lost its grant the process before had begun to give them up.
+    if (session.context.standing === 'revoked') outbound.end('denied')
+    else session.outbound = outbound
+  }
 }
 
 /** The session as its chart left it. What the entry of `offline` sets off is set off again: an actor that goes on runs no entry. */
@@ -144,17 +147,4 @@ function bringBack(core: SessionCore, policy: SessionPolicy, clientId: string, c
     session.deadline = deadlines.schedule(expiresAtMs, () => session.send({ type: 'deadline.session' }))
   }
   return session
-}
-
-async function restoreMessages(session: Session, store: SessionStore, stored: StoredSession): Promise<void> {
-  const outbound = (session.outbound = session.makeOutbound())
-  const underWay = new Map(stored.inflight.map((entry) => [entry.sequence, entry]))
-  for (const entry of stored.inflight) if (entry.released) outbound.restoreReleased(entry)
-  for (let from = 1; ;) {
-    const page = await store.page(stored.key, from, PAGE_MESSAGES, PAGE_BYTES)
-    const last = page.at(-1)
-    if (last === undefined) return
-    for (const message of page) outbound.restore(message, underWay.get(message.sequence)?.packetId)
-    from = last.sequence + 1
-  }
 }

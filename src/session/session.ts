@@ -17,7 +17,7 @@ import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
 import { onDisconnectPacket } from './farewell.ts'
 import { Decisions } from './decisions.ts'
-import { failSession } from './ending.ts'
+import { failSession, handlerFailed } from './ending.ts'
 import { hookClientOf } from './hook-client.ts'
 import type { Inbound } from './inbound.ts'
 import type { Watched } from './keepalive.ts'
@@ -269,14 +269,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   /** What was done for one packet or timer threw: this session ends by it, and no other. */
   handlerFailed(error: unknown): void {
-    if (error instanceof ProtocolError) return this.refusePacket(error.reasonCode, error.message, error.silent)
-    this.core.logger.error({ sessionId: this.id, clientId: this.clientId, err: error }, 'a packet handler failed')
-    this.core.events.emit({ type: 'session.failed', ...this.names, error })
-    this.send({
-      type: 'session.disconnect',
-      reasonCode: ReasonCode.ImplementationSpecificError,
-      reason: 'internal error',
-    })
+    handlerFailed(this, error)
   }
 
   // --- the chart ----------------------------------------------------------------------------
@@ -339,6 +332,14 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   holdAnswers(): void {
     holdAnswers(this)
+  }
+
+  groupOf(shared: string): DeliveryGroup {
+    return this.core.router.groupOf(shared)
+  }
+
+  get observesDrops(): boolean {
+    return observes(this, 'message.dropped')
   }
 
   makeOutbound(): Outbound {

@@ -3,6 +3,7 @@ import type { Publication } from '../publication.ts'
 import { GroupCommit } from './group-commit.ts'
 import type { Line } from './line.ts'
 import type { PacketIds } from './packet-ids.ts'
+import { oldestOf, type Place } from './oldest.ts'
 import { addTo, inner, type PendingWrites } from './pending.ts'
 import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
 
@@ -107,6 +108,10 @@ export abstract class GatheringStore {
       settledEarly.delete(key)
       for (const sequence of sequences) this.#settleStored(key, sequence)
     }
+  }
+
+  oldest(key: SessionKey, from: number): Place | undefined {
+    return oldestOf(key, from, this.lines, this.group)
   }
 
   putRetained(publication: Publication): void {

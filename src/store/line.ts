@@ -77,6 +77,20 @@ export class Line {
     for (let at = this.#indexOf(from); at < batches.length; at++) if (batches[at]!.left > 0) yield batches[at]!
   }
 
+  /** The first message of `from` or more that is not settled, `early` neither, with its share of its batch's bytes. */
+  oldest(
+    from: number,
+    early: ReadonlySet<number> | undefined,
+  ): { readonly sequence: number; readonly bytes: number } | undefined {
+    for (const batch of this.batchesFrom(from)) {
+      for (let sequence = Math.max(from, batch.first); sequence <= batch.last; sequence++) {
+        if (isUnsettled(batch, sequence) && early?.has(sequence) !== true)
+          return { sequence, bytes: Math.round(batch.bytesLeft / batch.left) }
+      }
+    }
+    return undefined
+  }
+
   /** Whether a message is there and not settled. */
   has(sequence: number): boolean {
     const batch = this.#batches[this.#indexOf(sequence)]

@@ -127,6 +127,13 @@ export class MemoryStore implements Store {
     return page
   }
 
+  oldest(key: SessionKey, from: number): { readonly sequence: number; readonly bytes: number } | undefined {
+    for (const { sequence, publication } of this.#sessions.get(key)?.queue.values() ?? []) {
+      if (sequence >= from) return { sequence, bytes: publication.storedBytes }
+    }
+    return undefined
+  }
+
   putRetained(publication: Publication): void {
     this.#retained.set(publication.topic, publication)
   }

@@ -8,6 +8,7 @@ const Flag = {
   Expires: 0b0000_1000,
   Properties: 0b0001_0000,
   OwnTopic: 0b0010_0000,
+  Original: 0b0100_0000,
 } as const
 
 const Property = {
@@ -21,20 +22,22 @@ const Property = {
 
 /** A message as it was published; what differs from subscriber to subscriber is its delivery's. */
 export function writeMessage(out: RecordWriter, publication: Publication): void {
-  const { topic, ownTopic, publisher, qos, retain, expiresAtMs, properties, payload } = publication
+  const { topic, ownTopic, original, publisher, qos, retain, expiresAtMs, properties, payload } = publication
   const hasProperties = properties !== undefined && Object.keys(properties).length > 0
   out.uint8(
     qos |
       (retain ? Flag.Retain : 0) |
       (expiresAtMs === Infinity ? 0 : Flag.Expires) |
       (hasProperties ? Flag.Properties : 0) |
-      (ownTopic === undefined ? 0 : Flag.OwnTopic),
+      (ownTopic === undefined ? 0 : Flag.OwnTopic) |
+      (original === undefined ? 0 : Flag.Original),
   )
   out.text(topic).text(publisher)
   if (ownTopic !== undefined) out.text(ownTopic)
   if (expiresAtMs !== Infinity) out.double(expiresAtMs)
   if (hasProperties) writeProperties(out, properties)
   out.bytes(payload)
+  if (original !== undefined) writeMessage(out, original)
 }
 
 /** The payload is copied: the record that it came in is not kept for it. */
@@ -52,6 +55,7 @@ export function readMessage(record: RecordReader): Publication {
   publication.ownTopic = ownTopic
   publication.expiresAtMs = expiresAtMs
   publication.properties = properties
+  if ((flags & Flag.Original) !== 0) publication.original = readMessage(record)
   return publication
 }
 

@@ -41,7 +41,8 @@ test('a session is there after a restart, with what waits for it, what is under 
   const after = await brokerOn(redis)
   const back = await after.connect({ clientId: 'c', ...persistent })
   expect(back.connack?.sessionPresent).toBe(true)
-  const packets = await back.drain()
+  // They are read from Redis now, which takes what it takes.
+  const packets = [await back.next(), await back.next(), await back.next(), await back.next()]
   expect(packets).toMatchObject([
     { type: 'pubrel', packetId: released.packetId },
     { type: 'publish', topic: 'a/sent', packetId: sent.packetId, dup: true },
@@ -102,7 +103,8 @@ test('threat 16: while Redis is away nothing is acknowledged that must be kept, 
     },
   )
   const back = await connect({ clientId: 'r', ...persistent })
-  const payloads = (await back.drain()).map((packet) => (packet.type === 'publish' ? packet.payload : packet.type))
+  const payloads: string[] = []
+  while (payloads.at(-1) !== 'after') payloads.push((await back.expectPacket('publish')).payload)
   expect(payloads).not.toContain('refused')
   expect([payloads[0], payloads.at(-1)]).toEqual(['before', 'after'])
   expect([...broker.sessions.keys()]).toContain('r')

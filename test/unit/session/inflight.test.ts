@@ -38,6 +38,7 @@ test('a settled entry is gone and lets go of its message', () => {
   const inflight = new Inflight()
   const group: DeliveryGroup = {
     name: 'g',
+    shared: 'g/t',
     redeliver: () => false,
     get alone() {
       return group
