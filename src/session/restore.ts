@@ -125,7 +125,7 @@ function fill(session: Session, store: SessionStore, stored: StoredSession, wasO
     const outbound = session.makeOutbound()
     outbound.restore(stored)
     // Of a session that lost its grant the process before had begun to give them up.
-    if (session.context.standing === 'revoked') outbound.end('denied')
+    if (session.context.standing === 'revoked') void outbound.end('denied')
     else session.outbound = outbound
   }
 }

@@ -21,6 +21,6 @@ export function giveUpMessages(session: Session): void {
   session.outbound = undefined
   session.replay?.close()
   session.replay = undefined
-  outbound?.end('denied')
+  void outbound?.end('denied')
   if (core.roles.retainedOfRevoked === 'purge') core.router.removeRetainedOf(session.clientId)
 }
