@@ -28,6 +28,7 @@ export interface InflightEntry {
 }
 
 const MAX_PACKET_ID = 65_535
+const FIRST_SLOTS = 16
 
 /**
  * The outgoing QoS 1 and 2 messages of a session that are not settled. Identifiers count up and
@@ -42,7 +43,8 @@ export class Inflight {
   #sequence = 0
   #size = 0
 
-  constructor(initialSlots = 16) {
+  /** Without slots until the first message: most of those who are away have none. */
+  constructor(initialSlots = 0) {
     this.#slots = Array.from<InflightEntry | undefined>({ length: initialSlots })
     this.#mask = initialSlots - 1
   }
@@ -98,6 +100,7 @@ export class Inflight {
 
   /** Puts back what an earlier process had under way, in the order in which it was sent first; its message is still to be read. */
   restore(packetId: number, state: InflightState, qos: QoS, place: number): InflightEntry {
+    if (this.#slots.length === 0) this.#grow()
     while ((this.#slots[packetId & this.#mask]?.state ?? InflightState.Free) !== InflightState.Free) this.#grow()
     const entry: InflightEntry = {
       packetId,
@@ -139,7 +142,7 @@ export class Inflight {
 
   #grow(): void {
     const unsettled = this.inOrder()
-    const length = this.#slots.length * 2
+    const length = Math.max(FIRST_SLOTS, this.#slots.length * 2)
     this.#slots = Array.from<InflightEntry | undefined>({ length })
     this.#mask = length - 1
     for (const entry of unsettled) this.#slots[entry.packetId & this.#mask] = entry

@@ -16,11 +16,26 @@ export function makeActor(
   const input = { sessionId, startedAtMs: clock.nowMs(), connection }
   const parent = registry.root
   if (restored === undefined) return createActor(machine, { input, parent })
-  return createActor(machine, {
+  return createActor(goingOn(machine), {
     input,
     parent,
     snapshot: machine.resolveState({ value: 'offline', context: restored }),
   })
+}
+
+const resumable = new WeakMap<SessionMachine, SessionMachine>()
+
+/**
+ * The machine for actors that go on. XState looks through the whole context of each for actors that
+ * were in it, which takes as long as all the rest of a start, and a session's context has none.
+ */
+function goingOn(machine: SessionMachine): SessionMachine {
+  let known = resumable.get(machine)
+  if (known === undefined) {
+    known = Object.create(machine, { restoreSnapshot: { value: (snapshot: unknown) => snapshot } }) as SessionMachine
+    resumable.set(machine, known)
+  }
+  return known
 }
 
 /** Ends an actor wherever its chart is; `stop` is for actors that are the root of their system. */
