@@ -53,10 +53,12 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   }
 }
 
-/** A session that is to be kept needs a store that keeps it; others go on. */
+/** A new session that is to be kept needs a store that keeps it. One that is there may be read, which makes room. */
 function refuseUnkept(session: Session): Refusal | undefined {
-  const fault = session.core.store?.fault
+  const { store, registry } = session.core
+  const fault = store?.fault
   if (fault === undefined || grantedExpiry(session) === 0) return undefined
+  if (registry.sessions.get(session.clientId)?.isPersistent === true) return undefined
   return denied(faultCode(fault), 'the store keeps nothing just now')
 }
 

@@ -38,7 +38,11 @@ export function holdAnswers(session: Session): void {
       core.logger.error({ sessionId: session.id, clientId: session.clientId, err: error }, 'the store did not keep it')
       if (session.connection !== connection) return
       if (unanswered.get(connection) === durable) return refuseUnanswered(session, faultCode(error))
-      session.send({ type: 'session.disconnect', reasonCode: faultCode(error), reason: 'the store did not keep it' })
+      session.send({
+        type: 'session.disconnect',
+        reasonCode: ReasonCode.QuotaExceeded,
+        reason: 'the store did not keep it',
+      })
     },
   )
 }
