@@ -32,7 +32,9 @@ export async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
 export async function lineOf(store: Store, key: SessionKey, pageSize = 3): Promise<string[]> {
   const texts: string[] = []
   for (let from = 1; ;) {
+    const oldest = store.oldest(key, from)?.sequence
     const page = await store.page(key, from, pageSize, 1_000_000)
+    if (page[0]?.sequence !== oldest) throw new Error(`the oldest is ${page[0]?.sequence}, not ${oldest}`)
     if (page.length === 0) return texts
     if (page.length > pageSize) throw new Error(`a page of ${page.length} messages, not ${pageSize}`)
     for (const queued of page) texts.push(queued.publication.payload.toString())

@@ -342,3 +342,26 @@ test('the line in the store goes out as a plain list would, in its order, with f
     { numRuns: 1000 },
   )
 })
+
+test('a page that can not be read ends the connection and loses nothing', async () => {
+  const limits = {
+    maxQueuedMessages: 100,
+    maxQueuedBytes: Infinity,
+    maxBufferedMessages: 4,
+    maxBufferedBytes: Infinity,
+  }
+  const rig = new Rig(limits, 'drop-oldest', false)
+  for (let left = 20; left > 0; left--) rig.publish(1, false, Infinity)
+  rig.connect()
+  await rig.turns(3)
+  expect(rig.sent).toHaveLength(3)
+  rig.store.fails = true
+  for (let left = 3; left > 0; left--) {
+    rig.answer(0)
+    await rig.turns(2)
+  }
+  expect([rig.failures, rig.connection]).toEqual([1, undefined])
+  rig.store.fails = false
+  await rig.drain()
+  expect([rig.waiting, rig.sent, rig.outbound.queued]).toEqual([[], [], 0])
+})
