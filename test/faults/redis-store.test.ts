@@ -222,7 +222,8 @@ test('threat 29: a record that is damaged, and a job that is gone, are told of a
   await redis.admin.hset(session, 'c', record)
   const damaged: string[] = []
   const later = await opened(redis.url, { onDamage: (table) => damaged.push(table) })
-  expect((await contentsOf(later)).sessions).toMatchObject([{ key: keys[0], line: ['two'] }])
+  // The line still counts the message of the job that is gone, until it is read.
+  expect((await contentsOf(later, false)).sessions).toMatchObject([{ key: keys[0], line: ['two'] }])
   expect([...new Set(damaged)].toSorted()).toEqual(['batches', 'sessions'])
 })
 
