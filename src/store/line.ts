@@ -1,3 +1,5 @@
+import type { SessionKey } from '../stored.ts'
+
 /** A batch of messages that lies in the store. */
 export interface Batch {
   readonly first: number
@@ -150,4 +152,14 @@ export class Line {
 export function isUnsettled({ first, last, gaps, left, settled }: Batch, sequence: number): boolean {
   if (left === 0 || sequence < first || sequence > last) return false
   return settled?.has(sequence) !== true && gaps?.has(sequence) !== true
+}
+
+/** The line of a session, made where there is none. */
+export function lineOf(lines: Map<SessionKey, Line>, key: SessionKey): Line {
+  let line = lines.get(key)
+  if (line === undefined) {
+    line = new Line()
+    lines.set(key, line)
+  }
+  return line
 }

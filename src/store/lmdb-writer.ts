@@ -1,6 +1,6 @@
 import type { Publication } from '../publication.ts'
 import { writeBatch, writeSteps, type BatchHead } from './batch-record.ts'
-import { Line } from './line.ts'
+import { lineOf, type Line } from './line.ts'
 import type { Step, Table, Tables } from './lmdb-environment.ts'
 import {
   LAST_KEY,
@@ -15,15 +15,12 @@ import {
   topicKey,
 } from './lmdb-keys.ts'
 import { writeMessage } from './message-record.ts'
+import { batchesOf, sharedAmong } from './gathered-messages.ts'
 import { PacketIds } from './packet-ids.ts'
 import type { PendingWrites } from './pending.ts'
 import { RecordWriter, seal } from './record.ts'
 import { References } from './references.ts'
 import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
-
-/** Messages of one session in one record at most: a page that is read is not much more than what was asked for. */
-const MAX_BATCH_MESSAGES = 256
-const MAX_BATCH_BYTES = 262_144
 
 /** A commit as it will be: made in full before anything of it is written, so that it can't end half-way. */
 export interface Plan {
@@ -188,32 +185,16 @@ export class LmdbWriter {
   #writeMessages(appended: PendingWrites['appended']): void {
     const numbers = this.#keepShared(appended)
     for (const [key, messages] of appended) {
-      let batch: QueuedMessage[] = []
-      let bytes = 0
-      for (const message of messages.values()) {
-        batch.push(message)
-        bytes += message.publication.sizeBytes
-        if (batch.length < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES) continue
-        this.#writeBatch(key, batch, numbers)
-        batch = []
-        bytes = 0
-      }
-      if (batch.length > 0) this.#writeBatch(key, batch, numbers)
+      for (const batch of batchesOf(messages.values())) this.#writeBatch(key, batch, numbers)
     }
   }
 
   /** Writes the messages that more than one session waits for, each once; returns their numbers. */
   #keepShared(appended: PendingWrites['appended']): Map<Publication, number> {
     const numbers = new Map<Publication, number>()
-    if (appended.size < 2) return numbers
-    const seen = new Set<Publication>()
-    for (const messages of appended.values()) {
-      for (const { publication } of messages.values()) {
-        if (!seen.has(publication)) seen.add(publication)
-        else if (!numbers.has(publication)) numbers.set(publication, this.references.nextNumber())
-      }
-    }
-    for (const [publication, number] of numbers) {
+    for (const publication of sharedAmong(appended)) {
+      const number = this.references.nextNumber()
+      numbers.set(publication, number)
       this.#put(this.#tables.messages, numberKey(number), this.#messageRecord(publication))
     }
     return numbers
@@ -234,13 +215,3 @@ export class LmdbWriter {
 }
 
 const NOTHING = Buffer.alloc(0)
-
-/** The line of a session, made where there is none. */
-export function lineOf(lines: Map<SessionKey, Line>, key: SessionKey): Line {
-  let line = lines.get(key)
-  if (line === undefined) {
-    line = new Line()
-    lines.set(key, line)
-  }
-  return line
-}

@@ -9,8 +9,8 @@ import { RecordReader, unseal } from './record.ts'
 import { NO_LOCK } from './redis-commit.ts'
 import { Field, jobOf, queueOf, type RedisKeys } from './redis-keys.ts'
 import type { RedisLink } from './redis-link.ts'
-import { lineOf, type RedisWriter } from './redis-writer.ts'
-import type { Line } from './line.ts'
+import type { RedisWriter } from './redis-writer.ts'
+import { lineOf, type Line } from './line.ts'
 import type {
   QueuedMessage,
   SessionKey,

@@ -1,7 +1,8 @@
 import type { Publication } from '../publication.ts'
 import { writeBatch, writeSteps, type BatchHead } from './batch-record.ts'
-import { Line } from './line.ts'
+import { lineOf, type Line } from './line.ts'
 import { writeMessage } from './message-record.ts'
+import { batchesOf, sharedAmong } from './gathered-messages.ts'
 import { PacketIds } from './packet-ids.ts'
 import type { PendingWrites } from './pending.ts'
 import { RecordWriter, seal } from './record.ts'
@@ -9,10 +10,6 @@ import { Field, hashOf, willField, type RedisKeys } from './redis-keys.ts'
 import { RedisPlan } from './redis-plan.ts'
 import { References } from './references.ts'
 import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
-
-/** Messages of one session in one job at most: a page that is read is not much more than what was asked for. */
-const MAX_BATCH_MESSAGES = 256
-const MAX_BATCH_BYTES = 262_144
 
 /** Turns gathered writes into what Redis is to do, and knows which jobs there are. */
 export class RedisWriter {
@@ -188,32 +185,16 @@ export class RedisWriter {
   #writeMessages(appended: PendingWrites['appended']): void {
     const numbers = this.#keepShared(appended)
     for (const [key, messages] of appended) {
-      let batch: QueuedMessage[] = []
-      let bytes = 0
-      for (const message of messages.values()) {
-        batch.push(message)
-        bytes += message.publication.sizeBytes
-        if (batch.length < MAX_BATCH_MESSAGES && bytes < MAX_BATCH_BYTES) continue
-        this.#writeBatch(key, batch, numbers)
-        batch = []
-        bytes = 0
-      }
-      if (batch.length > 0) this.#writeBatch(key, batch, numbers)
+      for (const batch of batchesOf(messages.values())) this.#writeBatch(key, batch, numbers)
     }
   }
 
   /** Writes the messages that more than one session waits for, each once; returns their numbers. */
   #keepShared(appended: PendingWrites['appended']): Map<Publication, number> {
     const numbers = new Map<Publication, number>()
-    if (appended.size < 2) return numbers
-    const seen = new Set<Publication>()
-    for (const messages of appended.values()) {
-      for (const { publication } of messages.values()) {
-        if (!seen.has(publication)) seen.add(publication)
-        else if (!numbers.has(publication)) numbers.set(publication, this.references.nextNumber())
-      }
-    }
-    for (const [publication, number] of numbers) {
+    for (const publication of sharedAmong(appended)) {
+      const number = this.references.nextNumber()
+      numbers.set(publication, number)
       this.#plan.put(this.#keys.messages, `${number}`, this.#messageRecord(publication))
       this.#plan.put(this.#keys.about, LAST_MESSAGE, `${number}`)
     }
@@ -266,14 +247,4 @@ export const LAST_MESSAGE = 'last-message'
 /** A job's data is JSON, so that any tool can show it. */
 function jobData({ first, last, count }: BatchHead, record: Buffer): string {
   return JSON.stringify({ first, last, messages: count, batch: record.toString('base64') })
-}
-
-/** The line of a session, made where there is none. */
-export function lineOf(lines: Map<SessionKey, Line>, key: SessionKey): Line {
-  let line = lines.get(key)
-  if (line === undefined) {
-    line = new Line()
-    lines.set(key, line)
-  }
-  return line
 }
