@@ -1,0 +1,361 @@
+import type { Observable } from 'rxjs'
+
+import type { DropReason, SessionState } from './events.ts'
+import type { Grant } from './hooks.ts'
+import type { ConnectionInfo, ProtocolVersion, QoS } from './messages.ts'
+import type { Attributes, AttributeScope, FixedProperties, PropertySource } from './properties.ts'
+import type { ReasonCode } from './reason-codes.ts'
+import type { DecidingPermission } from './roles.ts'
+
+/**
+ * What a broker tells those who look into it: the inspector, the admin API, metrics, `$SYS`. All of it is
+ * plain data that JSON carries, without secrets; payloads only where a retained message is asked for by name.
+ * Times are broker time in milliseconds. Absent values are `null` where they cross HTTP.
+ */
+export interface BrokerInspection {
+  /** What has been counted since the start, and what is so now. */
+  stats(): BrokerStats
+  /** The last hour, oldest first, one sample every {@link StatsSample.seconds}. */
+  statsHistory(): readonly StatsSample[]
+  /** How many sessions are in each state: by the path of every active leaf, `online.delivery.flowing`. */
+  census(): Readonly<Record<string, number>>
+  /** Transitions taken since the start, by `from`, `event` and `to`; what nobody looks at is not counted. */
+  flows(): readonly TransitionFlow[]
+  /** The steps of every chart as they happen, while somebody is subscribed. */
+  readonly transitions$: Observable<TransitionRecord>
+  /** The last steps of one client's sessions, oldest first, `limits.maxTransitionsPerSession` of them; its refused connections too. */
+  history(clientId: string): readonly TransitionRecord[]
+  sessions(query: SessionQuery): SessionPage
+  session(clientId: string): SessionDetail | undefined
+  retained(query: RetainedQuery): RetainedPage
+  retainedMessage(topic: string): RetainedMessage | undefined
+  /** Takes a retained message away as an operator, durably; false: there was none. */
+  deleteRetained(topic: string): Promise<boolean>
+  jobs(query: JobQuery): Promise<JobPage>
+  /** A dead job is tried again; a will or a session expiry is done now. False: it is not there any more. */
+  retryJob(id: string): Promise<boolean>
+  /** It is not done. An offline queue is emptied. False: it is not there any more. */
+  dropJob(id: string): Promise<boolean>
+  /** Sessions that took longest to take what waits for them, the slowest first. */
+  slowSubscribers(max: number): readonly SlowSubscriber[]
+}
+
+/** Counters since the start of the process; they only rise. */
+export interface BrokerCounters {
+  readonly bytesReceived: number
+  readonly bytesSent: number
+  /** PUBLISH packets of clients, and of the embedder. */
+  readonly messagesReceived: number
+  /** PUBLISH packets to clients, repeats included. */
+  readonly messagesSent: number
+  readonly packetsReceived: number
+  readonly packetsSent: number
+  readonly connectionsOpened: number
+  readonly connectionsRefused: number
+  /** CONNACK with success. */
+  readonly sessionsAdmitted: number
+  /** CONNECTs that were refused, by reason code in decimal. */
+  readonly sessionsRefused: Readonly<Record<string, number>>
+  readonly takeovers: number
+  readonly subscriptionsAdded: number
+  readonly subscriptionsRemoved: number
+  readonly dropped: Readonly<Record<DropReason, number>>
+  readonly willsPublished: number
+  readonly willsWithheld: number
+  readonly willsCancelled: number
+  readonly hooksDenied: number
+  readonly hooksFailed: number
+}
+
+export interface BrokerStats {
+  readonly atMs: number
+  readonly startedAtMs: number
+  readonly version: string
+  readonly state: 'starting' | 'running' | 'draining' | 'stopped'
+  readonly counters: BrokerCounters
+  readonly sessions: Readonly<Record<SessionState, number>>
+  readonly connections: number
+  readonly subscriptions: number
+  readonly sharedSubscriptions: number
+  readonly retainedMessages: number
+  readonly retainedBytes: number
+  /** Messages and bytes that wait for sessions, online and offline, in memory and in the store. */
+  readonly queuedMessages: number
+  readonly queuedBytes: number
+  readonly inflightMessages: number
+  readonly pendingWills: number
+  /** Event loop delay since the last sample; zero while nobody measures. */
+  readonly loopLagMs: { readonly mean: number; readonly p99: number; readonly max: number }
+  readonly memory: { readonly rssBytes: number; readonly heapUsedBytes: number; readonly externalBytes: number }
+  /** CPU seconds of this process. */
+  readonly cpuSeconds: number
+  readonly store: {
+    readonly name: 'memory' | 'lmdb' | 'redis'
+    /** Code of the error that keeps messages from being made durable just now. */
+    readonly fault: string | null
+  }
+  readonly listeners: readonly {
+    readonly name: string
+    readonly transport: string
+    readonly address: string
+    readonly connections: number
+  }[]
+}
+
+/** Rates and levels over some seconds. */
+export interface StatsSample {
+  readonly atMs: number
+  readonly seconds: number
+  readonly messagesReceivedPerSecond: number
+  readonly messagesSentPerSecond: number
+  readonly bytesReceivedPerSecond: number
+  readonly bytesSentPerSecond: number
+  readonly droppedPerSecond: number
+  readonly connectsPerSecond: number
+  readonly sessionsOnline: number
+  readonly sessionsOffline: number
+  readonly queuedMessages: number
+  readonly inflightMessages: number
+  readonly loopLagMaxMs: number
+  readonly loopLagMeanMs: number
+  readonly rssBytes: number
+  readonly heapUsedBytes: number
+  readonly cpuShare: number
+}
+
+/** Who or what decided on a step, and why. */
+export interface Decision {
+  readonly by: 'authenticator' | 'hook' | 'guard' | 'role' | 'limit' | 'client' | 'operator' | 'deadline' | 'network' | 'broker'
+  /** Name of the authenticator, hook with its plugin, guard, limit or role; empty where there is none. */
+  readonly name: string
+  /** In words. */
+  readonly reason: string
+  readonly reasonCode: ReasonCode | null
+  readonly rule: DecidingPermission | null
+}
+
+/** One step of a session's chart that left it in other states, or was refused. */
+export interface TransitionRecord {
+  /** Rises by one with every record of the broker. */
+  readonly sequence: number
+  readonly atMs: number
+  readonly sessionId: string
+  /** Empty before CONNECT. */
+  readonly clientId: string
+  /** XState's event type; empty for the first. */
+  readonly event: string
+  /** Paths of the active leaves before, without the machine's id: `online.authority.valid`. Empty for the first. */
+  readonly from: readonly string[]
+  /** The same afterwards. */
+  readonly to: readonly string[]
+  readonly decision: Decision | null
+}
+
+export interface TransitionFlow {
+  /** Path of the innermost state that was left. */
+  readonly from: string
+  readonly event: string
+  readonly to: string
+  readonly count: number
+}
+
+export type SessionSort =
+  | 'clientId'
+  | 'principal'
+  | 'state'
+  | 'connectedAtMs'
+  | 'queuedMessages'
+  | 'inflightMessages'
+  | 'subscriptions'
+  | 'address'
+
+export interface SessionQuery {
+  /** The filter language of docs/sessions.md; empty: all. */
+  readonly filter: string
+  readonly sort: SessionSort
+  readonly descending: boolean
+  readonly offset: number
+  /** At most 1,000. */
+  readonly limit: number
+}
+
+/** A row of the table. */
+export interface SessionRow {
+  readonly clientId: string
+  readonly sessionId: string
+  readonly state: SessionState
+  readonly principal: string | null
+  readonly roles: readonly string[]
+  readonly listener: string
+  readonly address: string
+  readonly protocolVersion: ProtocolVersion | null
+  /** When it got its connection, or had it last. */
+  readonly connectedAtMs: number
+  readonly expiresAtMs: number | null
+  readonly subscriptions: number
+  readonly queuedMessages: number
+  readonly queuedBytes: number
+  readonly inflightMessages: number
+}
+
+export interface SessionPage {
+  /** How many the filter selects. */
+  readonly total: number
+  readonly offset: number
+  readonly rows: readonly SessionRow[]
+}
+
+export interface SessionDetail extends SessionRow {
+  /** Paths of the active leaves of its chart. */
+  readonly active: readonly string[]
+  readonly grant: Grant | null
+  readonly standing: 'valid' | 'expired' | 'revoked'
+  readonly connection: ConnectionInfo
+  readonly connect: {
+    readonly cleanStart: boolean
+    readonly keepAliveSeconds: number
+    readonly receiveMaximum: number
+    readonly maximumPacketSize: number | null
+    readonly topicAliasMaximum: number
+    readonly authenticationMethod: string | null
+  } | null
+  readonly sessionExpiryIntervalSeconds: number
+  readonly epoch: number
+  readonly resumed: boolean
+  readonly isPersistent: boolean
+  readonly properties: readonly { readonly name: string; readonly value: string; readonly source: PropertySource | 'fixed' }[]
+  readonly fixedProperties: FixedProperties
+  readonly attributes: Readonly<Record<AttributeScope, Attributes>>
+  readonly subscriptionList: readonly SubscriptionDetail[]
+  readonly inflight: readonly InflightDetail[]
+  readonly queue: {
+    readonly messages: number
+    readonly bytes: number
+    /** When the first that waits came; null: nothing waits, or it is not known. */
+    readonly oldestAtMs: number | null
+    /** The first of them, without payloads. */
+    readonly first: readonly QueuedDetail[]
+  }
+  readonly will: WillDetail | null
+  readonly deadlines: readonly { readonly name: string; readonly atMs: number }[]
+}
+
+export interface SubscriptionDetail {
+  readonly filter: string
+  readonly requestedQoS: QoS
+  readonly grantedQoS: QoS
+  readonly noLocal: boolean
+  readonly retainAsPublished: boolean
+  readonly retainHandling: 0 | 1 | 2
+  readonly subscriptionIdentifier: number | null
+  readonly share: string | null
+  /** Why what was requested is not what was granted, in words; null: it is. */
+  readonly withheld: string | null
+}
+
+export interface InflightDetail {
+  readonly direction: 'to-client' | 'from-client'
+  readonly packetId: number
+  readonly topic: string | null
+  readonly qos: QoS
+  readonly step: 'awaiting-puback' | 'awaiting-pubrec' | 'awaiting-pubcomp' | 'awaiting-pubrel'
+  /** When it was sent or came; null: not known. */
+  readonly sinceMs: number | null
+}
+
+export interface QueuedDetail {
+  readonly topic: string
+  readonly qos: QoS
+  readonly payloadBytes: number
+  readonly sinceMs: number | null
+  readonly expiresAtMs: number | null
+}
+
+export interface WillDetail {
+  readonly topic: string
+  readonly qos: QoS
+  readonly retain: boolean
+  readonly delaySeconds: number
+  readonly payloadBytes: number
+  readonly state: 'armed' | 'delayed'
+  readonly dueAtMs: number | null
+  /** What would become of it if it fired now. */
+  readonly ifFiredNow: { readonly verdict: 'publish' | 'withhold'; readonly reason: string; readonly rule: DecidingPermission | null }
+}
+
+export interface RetainedQuery {
+  /** Topics that begin with these levels: `a/b` lists the next level below; empty: the top. */
+  readonly under: string
+  readonly offset: number
+  readonly limit: number
+}
+
+/** One level of the tree of retained topics. */
+export interface RetainedPage {
+  readonly total: number
+  readonly offset: number
+  readonly levels: readonly {
+    /** The level's own text. */
+    readonly level: string
+    readonly topic: string
+    /** Whether a message is retained at this very topic. */
+    readonly hasMessage: boolean
+    readonly hasChildren: boolean
+    readonly payloadBytes: number | null
+    readonly qos: QoS | null
+  }[]
+}
+
+export interface RetainedMessage {
+  readonly topic: string
+  readonly qos: QoS
+  /** The first bytes, `payloadBytes` says how many there are. */
+  readonly payloadBase64: string
+  readonly payloadBytes: number
+  readonly atMs: number | null
+  readonly expiresAtMs: number | null
+  readonly publisher: string | null
+  readonly contentType: string | null
+  readonly userProperties: readonly (readonly [string, string])[]
+}
+
+export type JobKind = 'offline-queue' | 'will' | 'session-expiry'
+
+export interface JobQuery {
+  readonly kind: JobKind | 'dead'
+  readonly offset: number
+  readonly limit: number
+}
+
+export interface JobRow {
+  /** Names it in `retryJob` and `dropJob`. */
+  readonly id: string
+  readonly kind: JobKind
+  readonly clientId: string
+  readonly dueAtMs: number | null
+  /** Of a queue. */
+  readonly messages: number | null
+  readonly bytes: number | null
+  readonly topic: string | null
+  readonly attempts: number
+  /** Why it was given up; null: it was not. */
+  readonly failure: string | null
+}
+
+export interface JobPage {
+  readonly total: number
+  readonly offset: number
+  readonly rows: readonly JobRow[]
+}
+
+export interface SlowSubscriber {
+  readonly clientId: string
+  readonly principal: string | null
+  /** How long the first message that waits has waited. */
+  readonly waitingMs: number
+  readonly queuedMessages: number
+  readonly queuedBytes: number
+  readonly inflightMessages: number
+  /** Messages dropped because its outbox was full. */
+  readonly droppedMessages: number
+}
