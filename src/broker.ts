@@ -29,25 +29,19 @@ import {
   type ReloadOptions,
 } from './options.ts'
 import { ReasonCode } from './reason-codes.ts'
-import { Router } from './router/router.ts'
 import { isTopicFilter } from './router/topics.ts'
 import { reloadsRoles, rolesInForce } from './session/access.ts'
 import type { Connection } from './session/connection.ts'
 import type { SessionCore, SessionPolicy } from './session/core.ts'
-import { Deadlines } from './session/deadlines.ts'
 import { hookDenied, hookFailed, withTimeout } from './session/decide.ts'
-import { deliverSafely } from './session/deliver.ts'
 import { Entrances, type Entrance } from './session/entrances.ts'
 import { explain, type Explanation, type ExplainRequest } from './session/explain.ts'
 import { implement } from './session/implementations.ts'
-import { Keepalive } from './session/keepalive.ts'
 import { LocalClient, type ClientOptions } from './session/local-client.ts'
+import { makeCore } from './session/make-core.ts'
 import { checkedPayload } from './session/message-check.ts'
-import { ObserverCalls } from './session/observer-calls.ts'
 import { RateLimit } from './session/rate-limit.ts'
 import { changeRoles } from './session/reauthorise.ts'
-import { Refusals } from './session/refusals.ts'
-import { Registry } from './session/registry.ts'
 import { adoptRestored, restoreAll } from './session/restore.ts'
 import { stopActor } from './session/session-actor.ts'
 import { Session } from './session/session.ts'
@@ -92,7 +86,13 @@ class Engine implements Broker {
     this.events$ = this.#events.events$
     this.#connects = new RateLimit(this.#clock, this.limits.maxConnectsPerSecond, this.limits.maxConnectsPerSecond)
     this.#store = makeStore(options.store, this.#logger)
-    this.#core = this.#makeCore(options)
+    this.#core = makeCore(options, {
+      clock: this.#clock,
+      events: this.#events,
+      logger: this.#logger,
+      store: this.#store,
+      limits: () => this.limits,
+    })
     this.#wills = new Wills(this.#core)
     this.#core.machine = implement(options.machine ?? sessionMachine, this.#core, this.#wills)
     this.sessions = new BrokerSessions(this.#core, this.#guard)
@@ -132,40 +132,6 @@ class Engine implements Broker {
 
   get limits(): Limits {
     return this.#entrances.limits
-  }
-
-  #makeCore(options: BrokerOptions): SessionCore {
-    const { limits } = this
-    const onError = (error: unknown): void => this.#logger.error({ err: error }, 'a deadline failed')
-    return {
-      clock: this.#clock,
-      deadlines: new Deadlines(this.#clock, limits.maxDeadlinesPerTurn, onError),
-      keepalive: new Keepalive(this.#clock),
-      registry: new Registry(),
-      router: new Router({
-        limits,
-        strategy: options.sharedSubscriptionStrategy ?? 'round-robin',
-        clock: this.#clock,
-        events: this.#events,
-        store: this.#store,
-        deliver: deliverSafely(this.#events),
-      }),
-      events: this.#events,
-      logger: this.#logger,
-      observers: new ObserverCalls({
-        clock: this.#clock,
-        events: this.#events,
-        maxCalls: () => this.limits.maxObserverCalls,
-      }),
-      limits,
-      wills: new RateLimit(this.#clock, limits.maxWillsPerSecond, limits.maxWillsPerSecond),
-      store: this.#store,
-      refusals: new Refusals(limits.maxRememberedRefusals),
-      policyVersion: 1,
-      roles: rolesInForce(options, 1),
-      decidesAtOnce: true,
-      machine: sessionMachine,
-    }
   }
 
   async listen(options: ListenerOptions): Promise<BrokerListener> {

@@ -1,0 +1,6 @@
+import { sessionMachine } from '../../machines/session.machine.ts'
+import type { EventSink } from '../events.ts'
+import type { Limits } from '../limits.ts'
+import type { BrokerOptions, Clock, Logger } from '../options.ts'
+import { Router } from '../router/router.ts'
+import type { Store } from '../store/store.ts'
