@@ -86,7 +86,8 @@ class Engine implements Broker {
     this.events$ = this.#events.events$
     this.#connects = new RateLimit(this.#clock, this.limits.maxConnectsPerSecond, this.limits.maxConnectsPerSecond)
     this.#store = makeStore(options.store, this.#logger)
-    this.#core = makeCore(options, {
+    this.#core = makeCore({
+      options,
       clock: this.#clock,
       events: this.#events,
       logger: this.#logger,

@@ -2,5 +2,58 @@ import { sessionMachine } from '../../machines/session.machine.ts'
 import type { EventSink } from '../events.ts'
 import type { Limits } from '../limits.ts'
 import type { BrokerOptions, Clock, Logger } from '../options.ts'
-import { Router } from '../router/router.ts'
-import type { Store } from '../store/store.ts'
+import { Router, type RouterOptions } from '../router/router.ts'
+import type { SessionStore } from '../stored.ts'
+import { rolesInForce } from './access.ts'
+import type { SessionCore } from './core.ts'
+import { Deadlines } from './deadlines.ts'
+import { deliverSafely } from './deliver.ts'
+import { Keepalive } from './keepalive.ts'
+import { ObserverCalls } from './observer-calls.ts'
+import { RateLimit } from './rate-limit.ts'
+import { Refusals } from './refusals.ts'
+import { Registry } from './registry.ts'
+
+/** What the core is made of, besides its options. */
+export interface CoreParts {
+  /** Those in force: a reload changes them. */
+  readonly limits: () => Limits
+  readonly clock: Clock
+  readonly logger: Logger
+  readonly events: EventSink
+  readonly store: (SessionStore & NonNullable<RouterOptions['store']>) | undefined
+}
+
+/** Makes what all sessions of a broker share. Its machine has no implementations yet: those need the core. */
+export function makeCore(
+  options: BrokerOptions,
+  { limits: inForce, clock, logger, events, store }: CoreParts,
+): SessionCore {
+  const limits = inForce()
+  const onError = (error: unknown): void => logger.error({ err: error }, 'a deadline failed')
+  return {
+    clock,
+    deadlines: new Deadlines(clock, limits.maxDeadlinesPerTurn, onError),
+    keepalive: new Keepalive(clock),
+    registry: new Registry(),
+    router: new Router({
+      limits,
+      strategy: options.sharedSubscriptionStrategy ?? 'round-robin',
+      clock,
+      events,
+      store,
+      deliver: deliverSafely(events),
+    }),
+    events,
+    logger,
+    observers: new ObserverCalls({ clock, events, maxCalls: () => inForce().maxObserverCalls }),
+    limits,
+    wills: new RateLimit(clock, limits.maxWillsPerSecond, limits.maxWillsPerSecond),
+    store,
+    refusals: new Refusals(limits.maxRememberedRefusals),
+    policyVersion: 1,
+    roles: rolesInForce(options, 1),
+    decidesAtOnce: true,
+    machine: sessionMachine,
+  }
+}
