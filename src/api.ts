@@ -5,6 +5,7 @@ import type { SessionMachine } from '../machines/session.machine.ts'
 import type { BrokerEvent } from './events.ts'
 import type { ConnectionInfo, Message, MessageInput } from './messages.ts'
 import type { Listener } from './net/listen.ts'
+import type { BrokerInspection } from './inspection.ts'
 import type { Limits } from './limits.ts'
 import type { CommonListenerOptions, ListenerOptions, ReloadOptions } from './options.ts'
 import type { Explanation, ExplainRequest } from './session/explain.ts'
@@ -32,6 +33,11 @@ export interface Broker {
    * wait for it. Rejects with SMQ_STORE_LOCKED, SMQ_STORE_VERSION, SMQ_STORE_DAMAGED or SMQ_STORE_FAILED.
    */
   readonly ready: Promise<void>
+  /**
+   * What the broker tells those who look into it. From the first time that it is asked for, samples are taken
+   * and steps are recorded; until then it costs nothing.
+   */
+  readonly inspection: BrokerInspection
   /** Everything that happens; see docs/hooks.md for how observers are run. */
   readonly events$: Observable<BrokerEvent>
   readonly limits: Limits

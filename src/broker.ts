@@ -37,6 +37,7 @@ import { hookDenied, hookFailed, withTimeout } from './session/decide.ts'
 import { Entrances, type Entrance } from './session/entrances.ts'
 import { explain, type Explanation, type ExplainRequest } from './session/explain.ts'
 import { implement } from './session/implementations.ts'
+import { Inspection } from './session/inspection.ts'
 import { LocalClient, type ClientOptions } from './session/local-client.ts'
 import { makeCore } from './session/make-core.ts'
 import { checkedPayload } from './session/message-check.ts'
@@ -76,6 +77,7 @@ class Engine implements Broker {
   /** Session identifiers of this process begin with it: those of earlier ones live on. */
   #idPrefix = 's'
   #sessionCount = 0
+  #inspection: Inspection | undefined = undefined
   state: Broker['state'] = 'starting'
 
   constructor(options: BrokerOptions) {
@@ -129,6 +131,18 @@ class Engine implements Broker {
 
   get machine(): SessionMachine {
     return this.#core.machine
+  }
+
+  get inspection(): Inspection {
+    return (this.#inspection ??= new Inspection({
+      core: this.#core,
+      wills: this.#wills,
+      facts: {
+        state: () => this.state,
+        store: this.#entrances.options.store?.type ?? 'memory',
+        listeners: () => this.#listeners.keys(),
+      },
+    }))
   }
 
   get limits(): Limits {

@@ -1,3 +1,4 @@
+import type { Counters } from './counters.ts'
 import type { Grant } from './hooks.ts'
 import type { ConnectionInfo, ProtocolVersion, QoS, Transport } from './messages.ts'
 import type { AttributeScope, AttributeValue } from './properties.ts'
@@ -185,5 +186,7 @@ export type BrokerEventInput = WithoutTime<BrokerEvent>
 export interface EventSink {
   /** False while nobody looks: frequent events are then not even made. */
   readonly observed: boolean
+  /** What is counted whether or not somebody looks. */
+  readonly counters: Counters
   emit(event: BrokerEventInput): void
 }

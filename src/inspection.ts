@@ -25,9 +25,9 @@ export interface BrokerInspection {
   readonly transitions$: Observable<TransitionRecord>
   /** The last steps of one client's sessions, oldest first, `limits.maxTransitionsPerSession` of them; its refused connections too. */
   history(clientId: string): readonly TransitionRecord[]
-  sessions(query: SessionQuery): SessionPage
-  session(clientId: string): SessionDetail | undefined
-  retained(query: RetainedQuery): RetainedPage
+  sessions(query: SessionQuery): Promise<SessionPage>
+  session(clientId: string): Promise<SessionDetail | undefined>
+  retained(query: RetainedQuery): Promise<RetainedPage>
   retainedMessage(topic: string): RetainedMessage | undefined
   /** Takes a retained message away as an operator, durably; false: there was none. */
   deleteRetained(topic: string): Promise<boolean>
@@ -48,6 +48,9 @@ export interface BrokerCounters {
   readonly messagesReceived: number
   /** PUBLISH packets to clients, repeats included. */
   readonly messagesSent: number
+  /** Of the payloads of those messages. */
+  readonly payloadBytesReceived: number
+  readonly payloadBytesSent: number
   readonly packetsReceived: number
   readonly packetsSent: number
   readonly connectionsOpened: number
@@ -56,7 +59,10 @@ export interface BrokerCounters {
   readonly sessionsAdmitted: number
   /** CONNECTs that were refused, by reason code in decimal. */
   readonly sessionsRefused: Readonly<Record<string, number>>
+  /** Sessions whose time without a connection had passed. */
+  readonly sessionsExpired: number
   readonly takeovers: number
+  /** Those that a start brings back are among them: added less removed is how many there are. */
   readonly subscriptionsAdded: number
   readonly subscriptionsRemoved: number
   readonly dropped: Readonly<Record<DropReason, number>>

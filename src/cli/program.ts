@@ -1,6 +1,7 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 
 import { StatemqError } from '../errors.ts'
+import { packageVersion } from '../version.ts'
 import { chartFormats, charts, renderChart, type ChartName } from './chart.ts'
 import { ConfigurationError, nearest, problemLine } from './config-problems.ts'
 import { logLevels } from './log-levels.ts'
@@ -8,7 +9,6 @@ import { addPasswdCommand } from './passwd.ts'
 import type { Flags } from './settings.ts'
 import { addStoreCommand } from './store.ts'
 import { durabilities, storeTypes } from './store-kinds.ts'
-import { packageVersion } from './version.ts'
 
 const help = `
 Precedence: defaults < --config < --set < named flags. --port and --host change the first tcp

@@ -2,10 +2,10 @@ import { pino } from 'pino'
 
 import type { BrokerListener } from '../api.ts'
 import { createBroker } from '../broker.ts'
+import { packageVersion } from '../version.ts'
 import { prepare } from './prepare.ts'
 import { Reloader, type OpenListener, type Running } from './reload.ts'
 import { resolveSettings, type Flags } from './settings.ts'
-import { packageVersion } from './version.ts'
 
 const schemes = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws', wss: 'wss' } as const
 

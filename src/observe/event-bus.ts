@@ -1,5 +1,6 @@
 import { Subject, type Observable } from 'rxjs'
 
+import { newCounters } from '../counters.ts'
 import type { BrokerEvent, BrokerEventInput, EventSink } from '../events.ts'
 import { observedEvents } from '../observers.ts'
 import type { Clock, Logger } from '../options.ts'
@@ -15,6 +16,7 @@ const MAX_QUEUED_EVENTS = 100_000
  */
 export class EventBus implements EventSink {
   readonly events$: Observable<BrokerEvent>
+  readonly counters = newCounters()
   readonly #subject = new Subject<BrokerEvent>()
   readonly #clock: Clock
   readonly #logger: Logger

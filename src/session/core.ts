@@ -1,4 +1,5 @@
 import type { SessionMachine } from '../../machines/session.machine.ts'
+import type { Counters } from '../counters.ts'
 import type { EventSink } from '../events.ts'
 import type { Authenticator, DecisionHooks } from '../hooks.ts'
 import type { QoS } from '../messages.ts'
@@ -68,6 +69,10 @@ export interface SessionCore {
   readonly registry: Registry
   readonly router: Router
   readonly events: EventSink
+  /** When the broker was made. */
+  readonly startedAtMs: number
+  /** Those of `events`. */
+  readonly counters: Counters
   readonly logger: Logger
   readonly observers: ObserverCalls
   /** The broker's own limits: quotas over all sessions. */

@@ -2,6 +2,7 @@ import { ProtocolError } from '../errors.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { cancelConnectionDeadlines } from './grant-deadlines.ts'
 import { reportEnd } from './observing.ts'
+import { enterState } from './reporting.ts'
 import type { Session } from './session.ts'
 
 const FAILED = { reason: 'failed', reasonCode: ReasonCode.ImplementationSpecificError } as const
@@ -32,7 +33,7 @@ export function failSession(session: Session, error: unknown): void {
   session.will?.due()
   dropSession(session)
   const from = session.state
-  session.state = 'expired'
+  enterState(session, 'expired')
   reportEnd(session, from, FAILED, session.context)
 }
 

@@ -45,6 +45,8 @@ export function makeCore(
       deliver: deliverSafely(events),
     }),
     events,
+    startedAtMs: clock.nowMs(),
+    counters: events.counters,
     logger,
     observers: new ObserverCalls({ clock, events, maxCalls: () => inForce().maxObserverCalls }),
     limits,

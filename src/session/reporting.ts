@@ -7,6 +7,17 @@ import { report, reportEnd } from './observing.ts'
 import { applyRights } from './rights.ts'
 import type { Session } from './session.ts'
 
+/** The session is in another state now; one that has ended is counted no more. */
+export function enterState(session: Session, state: SessionState): void {
+  const { counters } = session.core
+  const { states } = counters
+  if (session.state !== 'expired') states[session.state]--
+  session.state = state
+  if (state === 'expired') return
+  states[state]++
+  if (state === 'online' && states.online > counters.mostOnline) counters.mostOnline = states.online
+}
+
 /** Tells the broker's observers what state a session came to, and keeps it where it is cheap to read. */
 export function reportSnapshot(session: Session, snapshot: SnapshotFrom<SessionMachine>): void {
   const { value } = snapshot
@@ -29,7 +40,7 @@ export function reportSnapshot(session: Session, snapshot: SnapshotFrom<SessionM
 function reportTransition(session: Session, snapshot: SnapshotFrom<SessionMachine>, state: SessionState): void {
   const from = session.state
   const { events } = session.core
-  session.state = state
+  enterState(session, state)
   if (events.observed) tellTransition(session, from, state)
   if (state === 'expired') events.emit({ type: 'session.expired', ...session.names, ...endOf(snapshot) })
 }

@@ -4,6 +4,7 @@ import type { SessionCore, SessionPolicy } from './core.ts'
 import { dropSession } from './ending.ts'
 import { Inbound } from './inbound.ts'
 import { Keeper } from './keeper.ts'
+import { enterState } from './reporting.ts'
 import { decodeSession, decodeSubscription } from './session-record.ts'
 import { Session } from './session.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -136,7 +137,7 @@ function bringBack(core: SessionCore, policy: SessionPolicy, clientId: string, c
   const session = new Session(context.sessionId, undefined, policy, core, context)
   const { expiresAtMs, connect, standing } = context
   session.clientId = clientId
-  session.state = 'offline'
+  enterState(session, 'offline')
   session.request = connect
   session.isMqtt5 = connect?.protocolVersion === 5
   session.hasRights = standing === 'valid'

@@ -29,6 +29,7 @@ export class DirectDelivery {
       get observed() {
         return core.events.observed
       },
+      counters: core.counters,
       emit: (event) => {
         if (event.type === 'hook.failed') this.#refusal = 'onDeliver failed'
         core.events.emit(event)

@@ -128,6 +128,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.connection = connection
     this.actor = makeActor(core, id, connection?.info ?? restored!.connection, restored)
     core.registry.hosts.set(id, this)
+    core.counters.states.connecting++
   }
 
   start(): void {

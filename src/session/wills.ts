@@ -28,6 +28,8 @@ export class Wills {
   readonly #core: SessionCore
   readonly #hosts = new Map<string, WillHost>()
   readonly machine: typeof willMachine
+  /** Wills whose connection is gone and whose time has not come. */
+  delayed = 0
   #idle: (() => void)[] = []
 
   constructor(core: SessionCore) {
@@ -35,8 +37,14 @@ export class Wills {
     this.machine = willMachine.provide({
       actors: { fire: fromPromise<FireOutcome, WillInput>(({ input }) => this.#host(input).fire()) },
       actions: {
-        armDeadline: ({ context }) => this.#host(context).armDeadline(context.dueAtMs ?? 0),
-        cancelDeadline: ({ context }) => this.#host(context).cancelDeadline(),
+        armDeadline: ({ context }) => {
+          this.delayed++
+          this.#host(context).armDeadline(context.dueAtMs ?? 0)
+        },
+        cancelDeadline: ({ context }) => {
+          this.delayed--
+          this.#host(context).cancelDeadline()
+        },
       },
     })
   }

@@ -8,11 +8,13 @@ export interface SourceFile {
 
 /** Files at the root of `src/` that every room may import, besides each other. */
 const vocabulary = [
+  'counters',
   'messages',
   'options',
   'errors',
   'events',
   'hooks',
+  'inspection',
   'limits',
   'observers',
   'properties',
@@ -20,6 +22,7 @@ const vocabulary = [
   'reason-codes',
   'roles',
   'stored',
+  'version',
 ]
 
 /**
@@ -53,7 +56,7 @@ const rxjsLivesIn = [
   /^src\/session\//,
   /^src\/broker\.ts$/,
 ]
-const rxjsTypesIn = [/^src\/(api|hooks|events|options|messages)\.ts$/, /^src\/router\//]
+const rxjsTypesIn = [/^src\/(api|hooks|events|inspection|options|messages)\.ts$/, /^src\/router\//]
 
 function roomOf(path: string): string {
   const [top, second = ''] = path.split('/')
