@@ -42,6 +42,9 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   inspect: [],
   cli: ['auth', 'store', 'inspect', 'observe', 'machines', 'api', 'broker'],
   machines: [],
+  // Entries of their own in the package, made of what any embedder has: the broker, and pairs of streams for tests.
+  testing: ['api', 'broker', 'net'],
+  aedes: ['api', 'broker'],
   vocabulary: ['machines'],
 }
 
@@ -57,6 +60,20 @@ const rxjsLivesIn = [
   /^src\/broker\.ts$/,
 ]
 const rxjsTypesIn = [/^src\/(api|hooks|events|inspection|options|messages)\.ts$/, /^src\/router\//]
+
+/** The inspector's page runs in browsers: it is bundled from these, and from nothing of the broker but types. */
+const page = /^src\/inspect\/page\//
+const pagePackages = /^(preact(\/hooks)?|@preact\/signals|uplot|uplot\/.*\.css)$/
+const pageValues = /^src\/reason-codes\.ts$/
+
+function judgePage({ specifier, typeOnly }: Import, target: string): string | undefined {
+  if (!specifier.startsWith('.'))
+    return pagePackages.test(specifier) ? undefined : 'the page is bundled from few packages'
+  if (page.test(target) || pageValues.test(target)) return undefined
+  return typeOnly && roomOf(target) === 'vocabulary'
+    ? undefined
+    : 'the page imports itself, and types of the vocabulary'
+}
 
 function roomOf(path: string): string {
   const [top, second = ''] = path.split('/')
@@ -88,6 +105,9 @@ export function importsOf(text: string): Import[] {
 
 function judge(path: string, { specifier, typeOnly }: Import): string | undefined {
   const room = roomOf(path)
+  const target = posix.normalize(posix.join(posix.dirname(path), specifier))
+  if (page.test(path)) return judgePage({ specifier, typeOnly }, target)
+  if (page.test(target)) return 'the page runs in browsers only'
   if (specifier === 'rxjs' || specifier.startsWith('rxjs/')) {
     if (rxjsLivesIn.some((place) => place.test(path))) return undefined
     if (typeOnly && rxjsTypesIn.some((place) => place.test(path))) return undefined
@@ -98,7 +118,6 @@ function judge(path: string, { specifier, typeOnly }: Import): string | undefine
     if (room !== 'machines' || specifier === 'xstate' || typeOnly) return undefined
     return 'a machine imports xstate and types only'
   }
-  const target = posix.normalize(posix.join(posix.dirname(path), specifier))
   const targetRoom = roomOf(target)
   if (wiring.has(room) || targetRoom === room) return undefined
   if (room === 'machines')

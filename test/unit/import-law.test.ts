@@ -4,7 +4,7 @@ import { breaches, importsOf } from '../support/import-law.ts'
 import { readFiles } from '../support/source-files.ts'
 
 test('every import of src/ and machines/ keeps the import law', () => {
-  const files = readFiles('src/**/*.ts', 'machines/**/*.ts')
+  const files = readFiles('src/**/*.{ts,tsx}', 'machines/**/*.ts')
   expect(files.length).toBeGreaterThan(10)
   expect(breaches(files)).toEqual([])
 })
@@ -52,6 +52,12 @@ test.each([
   ['src/broker.ts', './net/tcp.ts', true],
   ['src/cli/main.ts', '../broker.ts', true],
   ['src/cli/main.ts', '../net/tcp.ts', false],
+  ['src/inspect/page/main.tsx', 'preact', true],
+  ['src/inspect/page/shell/api.ts', '../../../reason-codes.ts', true],
+  ['src/inspect/page/shell/api.ts', '../../../errors.ts', false],
+  ['src/inspect/page/main.tsx', 'fastify', false],
+  ['src/inspect/page/main.tsx', '../chart.ts', false],
+  ['src/inspect/server.ts', './page/main.tsx', false],
   ['src/attic/old.ts', '../messages.ts', true],
   ['src/attic/old.ts', '../net/tcp.ts', false],
   ['machines/session.machine.ts', 'xstate', true],

@@ -4,7 +4,7 @@ import { errorTable } from '../../src/errors.ts'
 import { defaultLimits } from '../../src/limits.ts'
 import { readFiles } from '../support/source-files.ts'
 
-const sources = readFiles('src/**/*.ts', 'machines/**/*.ts')
+const sources = readFiles('src/**/*.{ts,tsx}', 'machines/**/*.ts')
 const prose = readFiles('README.md', 'docs/**/*.md')
 
 /** Lines that match, as `file:line: text`. */

@@ -1,0 +1,20 @@
+import type { JSX } from 'preact'
+
+import { OverviewPage } from './overview/overview-page.tsx'
+import { SessionPage } from './session/session-page.tsx'
+
+/** A page of the inspector; `path` is the first part of its address, see `href` in shell/router.ts. */
+export interface PageDefinition {
+  readonly path: string
+  readonly title: string
+  /** Whether the navigation names it; the page of one session is reached from others. */
+  readonly inNavigation: boolean
+  /** `names` are the other parts of the address, decoded; `search` what follows its question mark. */
+  readonly view: (props: { readonly names: readonly string[]; readonly search: URLSearchParams }) => JSX.Element | null
+}
+
+/** In the order of the navigation. */
+export const pages: readonly PageDefinition[] = [
+  { path: '', title: 'Overview', inNavigation: true, view: OverviewPage },
+  { path: 'session', title: 'Session', inNavigation: false, view: SessionPage },
+]

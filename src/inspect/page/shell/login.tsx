@@ -1,0 +1,81 @@
+import type { JSX } from 'preact'
+import { useState } from 'preact/hooks'
+
+import { ApiError, logIn } from './api.ts'
+import { Mark } from './mark.tsx'
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof ApiError)) return String(error)
+  return error.status === 401 ? 'The broker does not know these. Nothing tells which part is wrong.' : error.message
+}
+
+/** The field that most use is the token; user name and password are one click away. */
+export function Login(): JSX.Element {
+  const [way, setWay] = useState<'token' | 'password'>('token')
+  const [problem, setProblem] = useState<string>()
+  const [isBusy, setBusy] = useState(false)
+
+  async function submit(form: HTMLFormElement): Promise<void> {
+    const fields = new FormData(form)
+    const text = (name: string): string => {
+      const value = fields.get(name)
+      return typeof value === 'string' ? value : ''
+    }
+    setBusy(true)
+    setProblem(undefined)
+    try {
+      await logIn(
+        way === 'token' ? { token: text('token').trim() } : { user: text('user'), password: text('password') },
+      )
+    } catch (error) {
+      setProblem(reasonOf(error))
+      setBusy(false)
+    }
+  }
+
+  return (
+    <main class="login">
+      <form
+        onSubmit={(event) => {
+          event.preventDefault()
+          void submit(event.currentTarget)
+        }}
+      >
+        <h1>
+          <Mark /> statemq <span class="quiet">inspector</span>
+        </h1>
+        {way === 'token' ? (
+          <label>
+            Token
+            <input name="token" type="password" autocomplete="off" required aria-describedby="login-hint" />
+          </label>
+        ) : (
+          <>
+            <label>
+              User name
+              <input name="user" autocomplete="username" required />
+            </label>
+            <label>
+              Password
+              <input name="password" type="password" autocomplete="current-password" required />
+            </label>
+          </>
+        )}
+        <p class="problem" role="alert">
+          {problem}
+        </p>
+        <div class="row">
+          <button type="submit" class="primary" disabled={isBusy}>
+            Log in
+          </button>
+          <button type="button" class="link" onClick={() => setWay(way === 'token' ? 'password' : 'token')}>
+            {way === 'token' ? 'Use a name and a password' : 'Use a token'}
+          </button>
+        </div>
+        <p id="login-hint" class="hint">
+          The broker prints an address with a token when it starts with <code>--inspect-port</code>.
+        </p>
+      </form>
+    </main>
+  )
+}
