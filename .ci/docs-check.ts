@@ -41,7 +41,12 @@ function checkTypes(blocks: readonly Block[]): void {
   for (const [name, { text }] of names) writeFileSync(join(scratch, name), `${text}\nexport {}\n`)
   const compilerOptions = {
     noUnusedLocals: false,
-    paths: { statemq: ['../../../src/index.ts'], 'statemq/machines': ['../../../machines/index.ts'] },
+    paths: {
+      statemq: ['../../../src/index.ts'],
+      'statemq/aedes': ['../../../src/aedes/index.ts'],
+      'statemq/machines': ['../../../machines/index.ts'],
+      'statemq/testing': ['../../../src/testing/index.ts'],
+    },
   }
   writeFileSync(
     join(scratch, 'tsconfig.json'),

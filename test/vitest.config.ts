@@ -16,6 +16,7 @@ export default defineConfig({
     alias: [
       { find: /^statemq$/, replacement: new URL('../src/index.ts', import.meta.url).pathname },
       { find: /^statemq\/machines$/, replacement: new URL('../machines/index.ts', import.meta.url).pathname },
+      { find: /^statemq\/(aedes|testing)$/, replacement: new URL('../src/$1/index.ts', import.meta.url).pathname },
     ],
   },
   test: {

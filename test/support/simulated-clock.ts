@@ -1,63 +1,7 @@
-import type { Clock } from '../../src/options.ts'
+import { SimulatedClock } from '../../src/testing/simulated-clock.ts'
 
-/** The time at which every simulated clock starts, so that tests can assert whole values. */
-export const simulatedEpochMs = 1_700_000_000_000
-
-/** A timer that re-arms itself without delay would never let `advance` return: this many in one call is a bug. */
-const maxTimersPerAdvance = 1_000_000
-
-interface SimulatedTimer {
-  readonly dueMs: number
-  readonly callback: () => void
-}
-
-/**
- * A clock that stands still until a test moves it. Timers fire in the order of their time, those of
- * one time in the order in which they were set, and `nowMs` is then exactly that time.
- */
-export class SimulatedClock implements Clock {
-  #nowMs = simulatedEpochMs
-  /** Sorted by due time; timers of one time stay in the order in which they were set. */
-  readonly #timers: SimulatedTimer[] = []
-
-  nowMs(): number {
-    return this.#nowMs
-  }
-
-  setTimeout(callback: () => void, delayMs: number): unknown {
-    // NaN and negative delays mean "now", as they do for the system's timers.
-    const timer: SimulatedTimer = { dueMs: this.#nowMs + (delayMs > 0 ? delayMs : 0), callback }
-    let index = this.#timers.length
-    while (index > 0 && (this.#timers[index - 1]?.dueMs ?? 0) > timer.dueMs) index -= 1
-    this.#timers.splice(index, 0, timer)
-    return timer
-  }
-
-  clearTimeout(timer: unknown): void {
-    const index = this.#timers.indexOf(timer as SimulatedTimer)
-    if (index >= 0) this.#timers.splice(index, 1)
-  }
-
-  /** How many timers are set and have not fired. */
-  get pending(): number {
-    return this.#timers.length
-  }
-
-  /** Moves the time and fires what falls due on the way, timers set by timers included. */
-  advance(ms: number): void {
-    const targetMs = this.#nowMs + ms
-    for (let fired = 0; ; fired += 1) {
-      const timer = this.#timers[0]
-      if (timer === undefined || timer.dueMs > targetMs) break
-      if (fired === maxTimersPerAdvance)
-        throw new Error(`more than ${maxTimersPerAdvance} timers in one advance(${ms})`)
-      this.#timers.shift()
-      this.#nowMs = timer.dueMs
-      timer.callback()
-    }
-    this.#nowMs = targetMs
-  }
-}
+// The clock is public, in `statemq/testing`; what only our own tests need of it is here.
+export { SimulatedClock, simulatedEpochMs } from '../../src/testing/simulated-clock.ts'
 
 /** What a system's timer takes; it fires at once for anything longer. */
 const longestTimerMs = 2_147_483_647

@@ -10,7 +10,9 @@ const hooks = `
 import { registerHooks } from 'node:module'
 const sources = new Map([
   ['statemq', '${pathToFileURL(`${repository}/src/index.ts`).href}'],
+  ['statemq/aedes', '${pathToFileURL(`${repository}/src/aedes/index.ts`).href}'],
   ['statemq/machines', '${pathToFileURL(`${repository}/machines/index.ts`).href}'],
+  ['statemq/testing', '${pathToFileURL(`${repository}/src/testing/index.ts`).href}'],
 ])
 registerHooks({ resolve: (name, context, next) => next(sources.get(name) ?? name, context) })
 `
