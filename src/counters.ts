@@ -5,18 +5,27 @@ type Writable<T> = {
   -readonly [Name in keyof T]: T[Name] extends Readonly<Record<string, number>> ? Writable<T[Name]> : T[Name]
 }
 
-/**
- * What a broker counts, as plain numbers that the rooms add to where things happen: an addition costs
- * about a nanosecond, so that it is done whether or not somebody looks. Nobody but the piece that
- * counts writes to its own.
- */
-export interface Counters extends Omit<Writable<BrokerCounters>, 'packetsSent'> {
-  /** Packets to clients that are not PUBLISH: with `messagesSent` they are all of them. */
-  otherPacketsSent: number
-  /** Sessions that are in each state just now. */
+/** How much there is just now of what is cheap to keep account of. */
+export interface Levels {
+  /** Sessions in each state; one that has expired is gone. */
   readonly states: Record<SessionState, number>
   /** Most sessions that were online at once. */
   mostOnline: number
+  subscriptions: number
+  /** Those of the subscriptions that are shared. */
+  sharedSubscriptions: number
+  /** Wills whose connection is gone and whose time has not come. */
+  delayedWills: number
+}
+
+/**
+ * What a broker counts, as plain numbers that the rooms add to where things happen: an addition costs
+ * about a nanosecond, so that it is done whether or not somebody looks.
+ */
+export interface Counters extends Omit<Writable<BrokerCounters>, 'packetsSent' | 'subscriptionsRemoved'> {
+  /** Packets to clients that are not PUBLISH: with `messagesSent` they are all of them. */
+  otherPacketsSent: number
+  readonly levels: Levels
 }
 
 /** Why messages are dropped, in the order in which they are shown. */
@@ -46,6 +55,18 @@ function zeros<Name extends string>(names: readonly Name[]): Record<Name, number
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>
 }
 
+/** A PUBLISH has come in. */
+export function countReceived(counters: Counters, { payloadLength }: { readonly payloadLength: number }): void {
+  counters.messagesReceived++
+  counters.payloadBytesReceived += payloadLength
+}
+
+/** A PUBLISH goes out. */
+export function countSent(counters: Counters, { payloadLength }: { readonly payloadLength: number }): void {
+  counters.messagesSent++
+  counters.payloadBytesSent += payloadLength
+}
+
 /** Counters at the start of a broker. */
 export function newCounters(): Counters {
   return {
@@ -64,25 +85,29 @@ export function newCounters(): Counters {
     sessionsExpired: 0,
     takeovers: 0,
     subscriptionsAdded: 0,
-    subscriptionsRemoved: 0,
     dropped: zeros(dropReasons),
     willsPublished: 0,
     willsWithheld: 0,
     willsCancelled: 0,
     hooksDenied: 0,
     hooksFailed: 0,
-    states: zeros(sessionStates),
-    mostOnline: 0,
+    levels: {
+      states: zeros(sessionStates),
+      mostOnline: 0,
+      subscriptions: 0,
+      sharedSubscriptions: 0,
+      delayedWills: 0,
+    },
   }
 }
 
 /** The counters as they are shown; a copy, since they go on. */
-export function countersNow(counters: Counters): BrokerCounters {
-  const { otherPacketsSent, states: _, mostOnline: __, sessionsRefused, dropped, ...plain } = counters
+export function countersNow({ otherPacketsSent, levels, ...plain }: Counters): BrokerCounters {
   return {
     ...plain,
     packetsSent: plain.messagesSent + otherPacketsSent,
-    sessionsRefused: { ...sessionsRefused },
-    dropped: { ...dropped },
+    subscriptionsRemoved: plain.subscriptionsAdded - levels.subscriptions,
+    sessionsRefused: { ...plain.sessionsRefused },
+    dropped: { ...plain.dropped },
   }
 }

@@ -2,6 +2,7 @@ import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { Observable, type Subscriber } from 'rxjs'
 
+import { countSent, type Counters } from '../counters.ts'
 import { ProtocolError } from '../errors.ts'
 import type { ChannelBindingType } from '../hooks.ts'
 import {
@@ -35,6 +36,7 @@ const TCP_KEEPALIVE_DELAY_MS = 60_000
 /** What all connections of a broker share. */
 export interface ConnectionContext {
   readonly clock: Clock
+  readonly counters: Counters
   readonly flushes: FlushQueue
   /** Counts sweeps of the keepalive; see session/keepalive.ts. */
   readonly ticker: { readonly tick: number }
@@ -144,6 +146,7 @@ export class StreamConnection implements Connection {
     // MQTT-3.1.2-24
     if (image.end - image.start > this.#maxOutboundPacketBytes) return false
     this.#writer.append(image.bytes, image.start, image.end, image.idOffset, packetId)
+    countSent(this.#context.counters, publication)
     return true
   }
 
@@ -186,6 +189,7 @@ export class StreamConnection implements Connection {
       publication.bytes.copy(out, end, publication.payloadStart, publication.payloadEnd)
       this.#writer.append(out, at, at + size.totalBytes, -1, 0)
     }
+    countSent(this.#context.counters, publication)
     return true
   }
 
@@ -196,6 +200,7 @@ export class StreamConnection implements Connection {
   }
 
   acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number, reasonString?: string): void {
+    this.#context.counters.otherPacketsSent++
     const first = (type << 4) | (type === PacketType.Pubrel ? 2 : 0)
     const v5 = this.#decoder.protocolVersion === 5 && reasonCode !== 0
     const code = v5 ? sendableCode(type, reasonCode) : reasonCode
@@ -230,6 +235,7 @@ export class StreamConnection implements Connection {
   }
 
   pingResponse(): void {
+    this.#context.counters.otherPacketsSent++
     const at = slab.reserve(2)
     slab.bytes[at] = PacketType.Pingresp << 4
     slab.bytes[at + 1] = 0
@@ -244,6 +250,7 @@ export class StreamConnection implements Connection {
       this.#requestProblemInformation,
     )
     if (!bytes) return false
+    this.#context.counters.otherPacketsSent++
     this.#writer.append(bytes, 0, bytes.length, -1, 0)
     return true
   }
@@ -296,6 +303,7 @@ export class StreamConnection implements Connection {
   }
 
   receive(chunk: Buffer): void {
+    this.#context.counters.bytesReceived += chunk.length
     if (this.#finished) return
     this.#decoder.feed(chunk)
     this.#decode()
@@ -305,6 +313,7 @@ export class StreamConnection implements Connection {
   #decode(): void {
     if (this.#decoding) return
     this.#decoding = true
+    let packets = 0
     try {
       while (this.#sink !== undefined && this.#paused === 0 && !this.#finished) {
         const packet = this.#decoder.next()
@@ -314,6 +323,7 @@ export class StreamConnection implements Connection {
         }
         // MQTT-3.1.2-22: packets are signs of life, the bytes of an endless one are not.
         this.lastTick = this.#context.ticker.tick
+        packets++
         this.#sink.next(packet)
       }
     } catch (error) {
@@ -323,6 +333,7 @@ export class StreamConnection implements Connection {
       this.#sink?.error(failure)
     } finally {
       this.#decoding = false
+      this.#context.counters.packetsReceived += packets
     }
   }
 

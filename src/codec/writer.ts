@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 
+import { newCounters, type Counters } from '../counters.ts'
 import { HeldBytes } from './held-bytes.ts'
 import { slab } from './slab.ts'
 
@@ -13,6 +14,7 @@ const COPY_BYTES = 4_096
  * turn's end, so that answers to all sockets that were readable in it leave together.
  */
 export class FlushQueue {
+  readonly counters: Pick<Counters, 'bytesSent'>
   #dirty: Writer[] = []
   #scheduled = false
   readonly #flush = (): void => {
@@ -20,6 +22,10 @@ export class FlushQueue {
     const dirty = this.#dirty
     this.#dirty = []
     for (const writer of dirty) writer.flush()
+  }
+
+  constructor(counters: Pick<Counters, 'bytesSent'> = newCounters()) {
+    this.counters = counters
   }
 
   add(writer: Writer): void {
@@ -77,7 +83,10 @@ export class Writer {
   hold(until: Promise<void>, onReleased: () => void): void {
     if (this.#closed) return
     this.#held ??= new HeldBytes(
-      (bytes) => this.#guard(() => this.#stream.write(bytes)),
+      (bytes) => {
+        this.#queue.counters.bytesSent += bytes.length
+        this.#guard(() => this.#stream.write(bytes))
+      },
       () => {
         this.#held = undefined
         onReleased()
@@ -144,6 +153,7 @@ export class Writer {
       this.#held.add(own)
       return false
     }
+    this.#queue.counters.bytesSent += pending
     if (ranges === undefined && patches === undefined) {
       return this.#stream.write(start === 0 && end === bytes.length ? bytes : bytes.subarray(start, end))
     }

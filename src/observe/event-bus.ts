@@ -41,13 +41,14 @@ export class EventBus implements EventSink {
   emit(input: BrokerEventInput): void {
     // A hook that fails refuses people: its operator hears of it whether or not somebody observes.
     if (input.type === 'hook.failed') {
+      this.counters.hooksFailed++
       const { hook, plugin, clientId, error } = input
       const what = hook in observedEvents ? 'an observer failed' : 'a hook failed; its verdict is no'
       this.#logger.warn({ hook, ...(plugin && { plugin }), clientId, err: error }, what)
     } else if (input.type === 'hook.overflowed') {
       const { hook, plugin, lostCalls } = input
       this.#logger.warn({ hook, plugin, lostCalls }, 'the observers of a plugin do not keep up; calls are lost')
-    }
+    } else if (input.type === 'connection.refused') this.counters.connectionsRefused++
     if (!this.observed) return
     const event = { ...input, atMs: this.#clock.nowMs() } as BrokerEvent
     // Loggers of pino's kind write out an error under `err` only.

@@ -34,6 +34,7 @@ export class MessageTap implements Subscriber {
 
   deliver(publication: Publication, qos: QoS, retain: boolean): void {
     if (this.#queue.length >= MAX_QUEUED_MESSAGES) {
+      this.#events.counters.dropped['observer-slow']++
       this.#events.emit({
         type: 'message.dropped',
         clientId: '',

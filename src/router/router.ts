@@ -116,12 +116,14 @@ export class Router {
     )
     if (group === undefined) this.#index.add(subscription)
     else this.#shared.add(group, subscription)
+    if (subscriber.isSession) this.#count(1, group !== undefined)
     return subscription
   }
 
   /** Removes a subscription; returns what its outbox knows its shared group by, if it was in one. */
   unsubscribe(subscription: Subscription<Subscriber>): DeliveryGroup | undefined {
     const { group } = subscription
+    if (subscription.subscriber.isSession) this.#count(-1, group !== undefined)
     if (group === undefined) {
       this.#index.remove(subscription)
       return undefined
@@ -129,6 +131,13 @@ export class Router {
     const known = this.#fanout.deliveryGroupOf(group)
     this.#shared.remove(subscription)
     return known
+  }
+
+  #count(change: 1 | -1, isShared: boolean): void {
+    const { counters } = this.#options.events
+    counters.levels.subscriptions += change
+    if (change > 0) counters.subscriptionsAdded++
+    if (isShared) counters.levels.sharedSubscriptions += change
   }
 
   /** What an outbox knows a shared group by, from what the store knows it by; one without members takes nothing. */
@@ -205,7 +214,9 @@ export class Router {
   }
 
   #notRetained({ topic, qos, publisher }: Publication, reason: 'retained-full' | 'store-full'): void {
-    this.#options.events.emit({ type: 'message.dropped', clientId: publisher, topic, qos, reason })
+    const { events } = this.#options
+    events.counters.dropped[reason]++
+    events.emit({ type: 'message.dropped', clientId: publisher, topic, qos, reason })
   }
 
   #begin(matched: Matched): void {

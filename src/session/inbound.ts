@@ -1,3 +1,4 @@
+import { countReceived } from '../counters.ts'
 import { ProtocolError } from '../errors.ts'
 import { isPromise, type AllowPublish, type Deny, type Next } from '../hooks.ts'
 import { PacketType, type AcknowledgementPacket, type InboundPacket, type QoS } from '../messages.ts'
@@ -47,6 +48,7 @@ export class Inbound {
   handle(packet: DataPacket): void {
     switch (packet.type) {
       case PacketType.Publish:
+        countReceived(this.#session.core.counters, packet)
         return this.#onPublish(packet)
       case PacketType.Puback:
       case PacketType.Pubrec:

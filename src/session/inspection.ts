@@ -40,12 +40,10 @@ export interface InspectionParts {
  */
 export class Inspection implements BrokerInspection {
   readonly #core: SessionCore
-  readonly #wills: Wills
   readonly #facts: BrokerFacts
 
-  constructor({ core, wills, facts }: InspectionParts) {
+  constructor({ core, facts }: InspectionParts) {
     this.#core = core
-    this.#wills = wills
     this.#facts = facts
   }
 
@@ -62,16 +60,16 @@ export class Inspection implements BrokerInspection {
       version: packageVersion(),
       state: state(),
       counters: countersNow(counters),
-      sessions: { ...counters.states },
+      sessions: { ...counters.levels.states },
       connections: registry.hosts.size - registry.offline,
-      subscriptions: counters.subscriptionsAdded - counters.subscriptionsRemoved,
-      sharedSubscriptions: 0,
+      subscriptions: counters.levels.subscriptions,
+      sharedSubscriptions: counters.levels.sharedSubscriptions,
       retainedMessages: router.retained.count,
       retainedBytes: router.retained.bytes,
       queuedMessages: 0,
       queuedBytes: 0,
       inflightMessages: 0,
-      pendingWills: this.#wills.delayed,
+      pendingWills: counters.levels.delayedWills,
       loopLagMs: { mean: 0, p99: 0, max: 0 },
       memory: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
       cpuSeconds: (user + system) / 1_000_000,

@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import { Observable, Subject } from 'rxjs'
 
+import type { Counters } from '../counters.ts'
 import { StatemqError } from '../errors.ts'
 import {
   PacketType,
@@ -100,10 +101,15 @@ export class LocalClient implements LocalPeer {
   #limits: MessageLimits
 
   /** `guard` keeps what a consumer throws from reaching the broker. */
-  constructor(info: ConnectionInfo, guard: <T>(observable: Observable<T>) => Observable<T>, limits: MessageLimits) {
+  constructor(
+    info: ConnectionInfo,
+    guard: <T>(observable: Observable<T>) => Observable<T>,
+    limits: MessageLimits,
+    counters: Counters,
+  ) {
     this.#guard = guard
     this.#limits = limits
-    this.#connection = new LocalConnection(info, this)
+    this.#connection = new LocalConnection(info, this, counters)
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })

@@ -1,5 +1,6 @@
 import { Subject } from 'rxjs'
 
+import { countSent, type Counters } from '../counters.ts'
 import {
   PacketType,
   type ConnackPacket,
@@ -47,6 +48,7 @@ export class LocalConnection implements Connection {
   onWritable: ((writable: boolean) => void) | undefined = undefined
   writable = true
   readonly #peer: LocalPeer
+  readonly #counters: Counters
   #messages: Waiting[] = []
   #held: InboundPacket[] = []
   #pauses = new Set<PauseReason>()
@@ -57,14 +59,16 @@ export class LocalConnection implements Connection {
   #lost = false
   #reasonCode: ReasonCode | undefined = undefined
 
-  constructor(info: ConnectionInfo, peer: LocalPeer) {
+  constructor(info: ConnectionInfo, peer: LocalPeer, counters: Counters) {
     this.info = info
+    this.#counters = counters
     this.#peer = peer
   }
 
   /** From the client to the session, in order; waits while the session decides. */
   push(packet: InboundPacket): void {
     if (this.#closed) return
+    this.#counters.packetsReceived++
     if (this.#pauses.size > 0 || this.#held.length > 0) this.#held.push(packet)
     else this.#packets.next(packet)
   }
@@ -84,6 +88,7 @@ export class LocalConnection implements Connection {
     subscriptionIdentifiers: readonly number[] | undefined,
   ): boolean {
     publication.detach()
+    countSent(this.#counters, publication)
     this.#messages.push({ publication, qos, packetId, retain, identifiers: subscriptionIdentifiers ?? [] })
     if (this.#messages.length >= MAX_QUEUED_MESSAGES && this.writable) {
       this.writable = false
@@ -94,6 +99,7 @@ export class LocalConnection implements Connection {
   }
 
   acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number): void {
+    this.#counters.otherPacketsSent++
     this.#say(() => {
       if (type === PacketType.Pubrel) this.push({ type: PacketType.Pubcomp, packetId, reasonCode: ReasonCode.Success })
       else this.#peer.onAcknowledgement(type, packetId, reasonCode)
@@ -103,6 +109,7 @@ export class LocalConnection implements Connection {
   pingResponse(): void {}
 
   send(packet: OutboundPacket): boolean {
+    this.#counters.otherPacketsSent++
     if (packet.type === PacketType.Disconnect) this.#reasonCode = packet.reasonCode
     this.#say(() => {
       if (packet.type === PacketType.Connack) this.#peer.onConnack(packet)

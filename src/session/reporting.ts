@@ -9,13 +9,13 @@ import type { Session } from './session.ts'
 
 /** The session is in another state now; one that has ended is counted no more. */
 export function enterState(session: Session, state: SessionState): void {
-  const { counters } = session.core
-  const { states } = counters
+  const { levels } = session.core.counters
+  const { states } = levels
   if (session.state !== 'expired') states[session.state]--
   session.state = state
   if (state === 'expired') return
   states[state]++
-  if (state === 'online' && states.online > counters.mostOnline) counters.mostOnline = states.online
+  if (state === 'online' && states.online > levels.mostOnline) levels.mostOnline = states.online
 }
 
 /** Tells the broker's observers what state a session came to, and keeps it where it is cheap to read. */
@@ -42,7 +42,17 @@ function reportTransition(session: Session, snapshot: SnapshotFrom<SessionMachin
   const { events } = session.core
   enterState(session, state)
   if (events.observed) tellTransition(session, from, state)
-  if (state === 'expired') events.emit({ type: 'session.expired', ...session.names, ...endOf(snapshot) })
+  if (state !== 'expired') return
+  const end = endOf(snapshot)
+  if (end.reason === 'session-expired') session.core.counters.sessionsExpired++
+  events.emit({ type: 'session.expired', ...session.names, ...end })
+}
+
+function count({ core: { counters } }: Session, event: SessionEmitted): void {
+  if (event.type === 'session.online') counters.sessionsAdmitted++
+  else if (event.type === 'session.taken-over') counters.takeovers++
+  else if (event.type === 'session.refused')
+    counters.sessionsRefused[event.reasonCode] = (counters.sessionsRefused[event.reasonCode] ?? 0) + 1
 }
 
 function endOf({ context }: SnapshotFrom<SessionMachine>): SessionOutput {
@@ -64,7 +74,11 @@ function tellTransition(session: Session, from: SessionState, to: SessionState):
  * transition that it belongs to.
  */
 export function reportEmitted(session: Session, event: SessionEmitted): void {
-  if (event.type === 'session.refused') session.core.refusals.add(session, event)
+  count(session, event)
+  if (event.type === 'session.refused') {
+    session.core.refusals.add(session, event)
+    session.core.door.offences.refused(session, event.reasonCode)
+  } else if (event.type === 'session.online') session.core.door.offences.cameOnline(session)
   if (!session.core.events.observed && session.policy.observers === undefined) return
   const emitted = (session.emitted ??= [])
   switch (event.type) {

@@ -128,7 +128,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.connection = connection
     this.actor = makeActor(core, id, connection?.info ?? restored!.connection, restored)
     core.registry.hosts.set(id, this)
-    core.counters.states.connecting++
+    core.counters.levels.states.connecting++
   }
 
   start(): void {
@@ -141,6 +141,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.actor.start()
     // An implementation of the embedder's that threw at once has ended it already (threat 60).
     if (!this.connection) return
+    this.core.counters.connectionsOpened++
     this.core.events.emit({ type: 'connection.opened', ...this.names, connection: this.connection.info })
     this.openConnection()
   }
@@ -353,6 +354,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   window = 0
 
   dropped(publication: Publication, qos: QoS, reason: DropReason, rule?: DecidingPermission): void {
+    this.core.counters.dropped[reason]++
     this.core.registry.onDropped?.(publication, reason)
     if (!observes(this, 'message.dropped')) return
     const { topic } = publication

@@ -28,8 +28,6 @@ export class Wills {
   readonly #core: SessionCore
   readonly #hosts = new Map<string, WillHost>()
   readonly machine: typeof willMachine
-  /** Wills whose connection is gone and whose time has not come. */
-  delayed = 0
   #idle: (() => void)[] = []
 
   constructor(core: SessionCore) {
@@ -37,14 +35,8 @@ export class Wills {
     this.machine = willMachine.provide({
       actors: { fire: fromPromise<FireOutcome, WillInput>(({ input }) => this.#host(input).fire()) },
       actions: {
-        armDeadline: ({ context }) => {
-          this.delayed++
-          this.#host(context).armDeadline(context.dueAtMs ?? 0)
-        },
-        cancelDeadline: ({ context }) => {
-          this.delayed--
-          this.#host(context).cancelDeadline()
-        },
+        armDeadline: ({ context }) => this.#host(context).armDeadline(context.dueAtMs ?? 0),
+        cancelDeadline: ({ context }) => this.#host(context).cancelDeadline(),
       },
     })
   }
@@ -115,6 +107,12 @@ export class Wills {
 function keyOf({ sessionId, epoch }: WillInput): string {
   return `${sessionId}:${epoch}`
 }
+
+const outcomeCounters = {
+  published: 'willsPublished',
+  withheld: 'willsWithheld',
+  cancelled: 'willsCancelled',
+} as const
 
 /** What a will is made of. */
 interface WillParts {
@@ -238,11 +236,14 @@ export class WillHost {
   }
 
   armDeadline(dueAtMs: number): void {
+    this.#core.counters.levels.delayedWills++
     this.#deadline = this.#core.deadlines.schedule(dueAtMs, () => this.actor.send({ type: 'will.due' }))
   }
 
   cancelDeadline(): void {
+    if (this.#deadline !== undefined) this.#core.counters.levels.delayedWills--
     this.#core.deadlines.cancel(this.#deadline)
+    this.#deadline = undefined
   }
 
   /** Authorises the will against who the session is, then publishes it. */
@@ -304,6 +305,7 @@ export class WillHost {
           }
         : { type: `will.${outcome}`, ...this.#names, topic }
     this.#core.events.emit(event)
+    this.#core.counters[outcomeCounters[outcome]]++
     // Its session may be gone by now, and is not what it was in any case.
     this.#core.observers.tell(this.#policy.observers, event, () => this.#client)
     // With what it set off, so that it is sent once whatever happens (threat 100).
