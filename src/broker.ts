@@ -6,7 +6,6 @@ import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
 import { brokerMachine, type DrainInput } from '../machines/broker.machine.ts'
 import { sessionMachine, type SessionMachine } from '../machines/session.machine.ts'
 import type { Broker, BrokerListener } from './api.ts'
-import type { BrokerBans } from './bans.ts'
 import { StreamConnection } from './codec/connection.ts'
 import { FlushQueue } from './codec/writer.ts'
 import { countReceived } from './counters.ts'
@@ -36,7 +35,6 @@ import { reloadsRoles, rolesInForce } from './session/access.ts'
 import type { Connection } from './session/connection.ts'
 import type { SessionCore, SessionPolicy } from './session/core.ts'
 import { hookDenied, hookFailed, withTimeout } from './session/decide.ts'
-import type { DrainOptions } from './session/draining.ts'
 import { Entrances, type Entrance } from './session/entrances.ts'
 import { explain, type Explanation, type ExplainRequest } from './session/explain.ts'
 import { implement } from './session/implementations.ts'
@@ -52,7 +50,6 @@ import { Session } from './session/session.ts'
 import { BrokerSessions } from './session/sessions.ts'
 import { systemClock } from './session/system-clock.ts'
 import { Wills } from './session/wills.ts'
-import { assertBans } from './session/bans.ts'
 import { makeStore } from './store/make-store.ts'
 import type { Store } from './store/store.ts'
 
@@ -103,7 +100,6 @@ class Engine implements Broker {
     this.#flushes = new FlushQueue(this.#core.counters)
     this.#wills = new Wills(this.#core)
     this.#core.machine = implement(options.machine ?? sessionMachine, this.#core, this.#wills)
-    this.#core.door.bans.configure(options.bans ?? [])
     this.sessions = new BrokerSessions(this.#core, this.#guard)
     this.#actor = createActor(
       brokerMachine.provide({ actors: { drain: fromPromise<void, DrainInput>(({ input }) => this.#drain(input)) } }),
@@ -155,10 +151,6 @@ class Engine implements Broker {
     return this.#entrances.limits
   }
 
-  get bans(): BrokerBans {
-    return this.#core.door.bans
-  }
-
   async listen(options: ListenerOptions): Promise<BrokerListener> {
     this.#assertOpen()
     if (!this.#isReady) await this.ready
@@ -168,7 +160,6 @@ class Engine implements Broker {
       logger: this.#logger,
       clock: this.#clock,
       admit: () => !this.#isClosing && this.#connections < this.limits.maxConnections * 1.1,
-      isBanned: (address) => this.#core.door.bans.coversAddress(address),
       accept: (stream, info) => this.#serve(stream, info, entrance, () => listener),
       refused: (connection, reason) => this.#events.emit({ type: 'connection.refused', connection, reason }),
     }
@@ -219,9 +210,7 @@ class Engine implements Broker {
     const isAboutRoles = reloadsRoles(changes)
     // Found out before anything changes.
     if (isAboutRoles) rolesInForce({ ...this.#entrances.options, ...changes } as BrokerOptions, 0)
-    if ('bans' in changes) assertBans(changes.bans ?? [])
     await this.#entrances.reload(changes)
-    if ('bans' in changes) this.#core.door.bans.configure(changes.bans ?? [])
     if (isAboutRoles) await changeRoles(this.#core, this.#entrances.options)
   }
 
@@ -287,14 +276,9 @@ class Engine implements Broker {
     const session = new Session(`${this.#idPrefix}${++this.#sessionCount}`, connection, policy, this.#core)
     // Told in CONNACK, once there is a CONNECT to answer (threat 53).
     if (listenerIsFull || this.#connections > this.limits.maxConnections) session.overload = ReasonCode.ServerBusy
-    else if (!this.#mayConnect(connection, policy)) session.overload = ReasonCode.ConnectionRateExceeded
+    else if (!this.#connects.take()) session.overload = ReasonCode.ConnectionRateExceeded
     session.start()
     return session
-  }
-
-  #mayConnect({ info }: Connection, { limits }: SessionPolicy): boolean {
-    // One address that knocks all the time takes nobody else's turn.
-    return this.#core.door.rates.take(info.remoteAddress, limits.maxConnectsPerAddressPerSecond) && this.#connects.take()
   }
 
   messages(filter: string): Observable<Message> {
@@ -354,14 +338,8 @@ class Engine implements Broker {
     await stopped
   }
 
-  drain(options: DrainOptions = {}): Promise<number> {
-    if (this.#isClosing) return Promise.reject(new StatemqError('SMQ_BROKER_CLOSED'))
-    return this.#core.door.draining.start(options)
-  }
-
   async #drain({ drainTimeoutMs }: DrainInput): Promise<void> {
-    const { registry, deadlines, keepalive, door } = this.#core
-    door.draining.close()
+    const { registry, deadlines, keepalive } = this.#core
     const closed = Promise.all([...this.#listeners.keys()].map((listener) => this.#closeListener(listener)))
     let count = 0
     for (const session of [...registry.hosts.values()]) {
