@@ -16,6 +16,7 @@ import { Registry } from './registry.ts'
 
 /** What the core is made of, besides its options. */
 export interface CoreParts {
+  readonly options: BrokerOptions
   /** Those in force: a reload changes them. */
   readonly limits: () => Limits
   readonly clock: Clock
@@ -25,10 +26,7 @@ export interface CoreParts {
 }
 
 /** Makes what all sessions of a broker share. Its machine has no implementations yet: those need the core. */
-export function makeCore(
-  options: BrokerOptions,
-  { limits: inForce, clock, logger, events, store }: CoreParts,
-): SessionCore {
+export function makeCore({ options, limits: inForce, clock, logger, events, store }: CoreParts): SessionCore {
   const limits = inForce()
   const onError = (error: unknown): void => logger.error({ err: error }, 'a deadline failed')
   return {
