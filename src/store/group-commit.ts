@@ -17,8 +17,15 @@ interface Waiter {
 }
 
 /**
+ * What nobody waits for (acknowledged messages that leave a line, mostly) is committed after so long at the latest, or
+ * with what somebody waits for. A crash within that time has a client get again what it acknowledged, which its flags
+ * say; a flush for every handful of acknowledgements would cost more than sending the messages.
+ */
+const LINGER_MS = 20
+
+/**
  * One commit at a time: what is written while one is under way gathers and goes into the next.
- * Nobody waits for others to come, and a crowd costs one flush.
+ * Nobody who waits waits for others to come, and a crowd costs one flush.
  *
  *     write ─▶ gathering ──▶ committing ──▶ durable
  *                 ▲              │ no room
@@ -34,6 +41,7 @@ export class GroupCommit {
   #promise: Promise<void> | undefined = undefined
   #current: Promise<void> | undefined = undefined
   #scheduled = false
+  #lingering: NodeJS.Timeout | undefined = undefined
   #isResuming = false
 
   constructor(store: Committing) {
@@ -42,7 +50,7 @@ export class GroupCommit {
 
   /** Where to write. */
   get writes(): PendingWrites {
-    this.#schedule()
+    this.#linger()
     return this.gathering
   }
 
@@ -88,10 +96,27 @@ export class GroupCommit {
   #schedule(): void {
     if (this.#scheduled || this.committing !== undefined) return
     this.#scheduled = true
+    clearTimeout(this.#lingering)
+    this.#lingering = undefined
     setImmediate(() => {
       this.#scheduled = false
       this.#begin()
     })
+  }
+
+  /** A commit before long, unless somebody asks for one. */
+  #linger(): void {
+    if (this.#scheduled || this.#lingering !== undefined || this.committing !== undefined) return
+    this.#lingering = setTimeout(() => {
+      this.#lingering = undefined
+      this.#schedule()
+    }, LINGER_MS)
+  }
+
+  /** After a commit: what gathered meanwhile has its turn. */
+  #goOn(): void {
+    if (this.#waiting.length > 0) this.#schedule()
+    else if (this.#canBegin) this.#linger()
   }
 
   #begin(): void {
@@ -114,7 +139,7 @@ export class GroupCommit {
         this.committing = undefined
         this.#current = undefined
         this.#store.onCommitted(writes)
-        if (this.#canBegin || this.#waiting.length > 0) this.#schedule()
+        this.#goOn()
         for (const waiter of waiting) waiter.resolve()
       },
       (error: unknown) => this.#fail(writes, waiting, error),
@@ -142,9 +167,7 @@ export class GroupCommit {
           this.gathering.carryOver(writes)
         },
       )
-      .finally(() => {
-        if (this.#canBegin || this.#waiting.length > 0) this.#schedule()
-      })
+      .finally(() => this.#goOn())
   }
 
   /** While there is no room messages wait, so that what makes room does not fail with them. */

@@ -1,0 +1,63 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+
+import { StatemqError } from '../../../src/errors.ts'
+import { GroupCommit } from '../../../src/store/group-commit.ts'
+
+beforeEach(() => {
+  vi.useFakeTimers()
+})
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+/** A group whose commits end at once, and what each of them held. */
+function groupOf(): { readonly group: GroupCommit; readonly commits: string[][] } {
+  const commits: string[][] = []
+  const group = new GroupCommit({
+    commit: async (writes) => {
+      commits.push([...writes.retained.keys()])
+    },
+    onCommitted: () => {},
+    faultOf: () => new StatemqError('SMQ_STORE_FAILED', 'not in this test'),
+  })
+  return { group, commits }
+}
+
+const touch = (group: GroupCommit, topic: string): void => {
+  group.writes.retained.set(topic, undefined)
+}
+
+describe('writes that nobody waits for', () => {
+  it('are committed together, 20 ms after the first of them', async () => {
+    const { group, commits } = groupOf()
+    touch(group, 'a')
+    await vi.advanceTimersByTimeAsync(15)
+    touch(group, 'b')
+    await vi.advanceTimersByTimeAsync(4)
+    expect(commits).toEqual([])
+    await vi.advanceTimersByTimeAsync(2)
+    expect(commits).toEqual([['a', 'b']])
+  })
+
+  it('go with what somebody waits for, at the end of that turn', async () => {
+    const { group, commits } = groupOf()
+    touch(group, 'a')
+    const durable = group.durable()
+    await vi.advanceTimersByTimeAsync(1)
+    await durable
+    expect(commits).toEqual([['a']])
+    expect(group.durable()).toBeUndefined()
+  })
+
+  it('linger anew when they came during a commit', async () => {
+    const { group, commits } = groupOf()
+    touch(group, 'a')
+    const durable = group.durable()
+    vi.advanceTimersToNextTimer()
+    touch(group, 'b')
+    await durable
+    expect(commits).toEqual([['a']])
+    await vi.advanceTimersByTimeAsync(21)
+    expect(commits).toEqual([['a'], ['b']])
+  })
+})
