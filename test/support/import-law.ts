@@ -8,12 +8,17 @@ export interface SourceFile {
 
 /** Files at the root of `src/` that every room may import, besides each other. */
 const vocabulary = [
+  'chart-layout',
   'counters',
   'messages',
+  // Options, events and the API speak of it.
+  'bans',
   'options',
   'errors',
   'events',
   'hooks',
+  // The part of `inspection` that is about one session.
+  'inspected-session',
   'inspection',
   'limits',
   'observers',
