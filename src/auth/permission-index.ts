@@ -80,6 +80,8 @@ function hashOf(label: string): number {
 }
 
 class Node {
+  /** All rights that this node and those below it give. */
+  below = 0
   /** Rights of topics that end here. */
   end = 0
   /** Rights of topics that end here or go on. */
@@ -96,7 +98,9 @@ const SLASH = 0x2f
 
 /**
  * Finds what a set of permissions says about a topic: a trie of their levels in which every node
- * keeps the rights of all permissions that end there as one number. A topic visits a node at most once.
+ * keeps the rights of all permissions that end there as one number. A topic visits a node at most once, and
+ * passes over a branch that has nothing to add to what was found: who may do everything somewhere is not
+ * looked up in the permissions about everywhere.
  */
 export class PermissionIndex {
   readonly #root = new Node()
@@ -106,16 +110,23 @@ export class PermissionIndex {
   }
 
   #add({ levels, rest, effect, bits }: IndexedRule): void {
-    let node = this.#root
-    for (const level of levels) node = childFor(node, level)
     const rights = effect === 'allow' ? bits : bits << DENY_SHIFT
+    let node = this.#root
+    node.below |= rights
+    for (const level of levels) {
+      node = childFor(node, level)
+      node.below |= rights
+    }
     if (rest) node.rest |= rights
     else node.end |= rights
   }
 
-  /** The rights at a valid topic name, with the session's values; one that could not be bound is undefined. */
-  rightsAt(topic: string, values: readonly (string | undefined)[]): number {
-    return rightsFrom(this.#root, topic, 0, values)
+  /**
+   * `known` with the rights at a valid topic name added to it, by the session's values; one that could not be bound
+   * is undefined.
+   */
+  rightsAt(topic: string, values: readonly (string | undefined)[], known: number): number {
+    return (this.#root.below & ~known) === 0 ? known : rightsFrom(this.#root, topic, 0, values, known)
   }
 }
 
@@ -135,11 +146,17 @@ function childFor(node: Node, level: string | number): Node {
 }
 
 /** `start` is where the next level begins; behind the end when there is none. */
-function rightsFrom(node: Node, topic: string, start: number, values: readonly (string | undefined)[]): number {
-  if (start > topic.length) return node.end | node.rest
-  let rights = node.rest
+function rightsFrom(
+  node: Node,
+  topic: string,
+  start: number,
+  values: readonly (string | undefined)[],
+  known: number,
+): number {
+  if (start > topic.length) return known | node.end | node.rest
+  let rights = known | node.rest
+  if ((node.below & ~rights) === 0) return rights
   const { children, any, slots } = node
-  if (children === undefined && any === undefined && slots === undefined) return rights
   let hash = HASH_START
   let end = start
   for (; end < topic.length; end += 1) {
@@ -147,21 +164,23 @@ function rightsFrom(node: Node, topic: string, start: number, values: readonly (
     if (unit === SLASH) break
     hash = hashStep(hash, unit)
   }
-  // MQTT-4.7.2-1
-  if (any !== undefined && (start > 0 || topic.charCodeAt(0) !== DOLLAR))
-    rights |= rightsFrom(any, topic, end + 1, values)
   if (children !== undefined) {
     const child = children.find(topic, start, end, hash)
-    if (child !== undefined) rights |= rightsFrom(child, topic, end + 1, values)
+    if (child !== undefined && (child.below & ~rights) !== 0) rights = rightsFrom(child, topic, end + 1, values, rights)
   }
   if (slots !== undefined) {
     for (let i = 0; i < slots.length; i += 1) {
+      const next = node.slotNodes![i]!
+      if ((next.below & ~rights) === 0) continue
       const value = values[slots[i]!]
       // Without a value nothing is allowed, and whatever stands there may be what is denied.
-      if (value === undefined) rights |= rightsFrom(node.slotNodes![i]!, topic, end + 1, values) & DENIES
+      if (value === undefined) rights |= rightsFrom(next, topic, end + 1, values, 0) & DENIES
       else if (end - start === value.length && topic.startsWith(value, start))
-        rights |= rightsFrom(node.slotNodes![i]!, topic, end + 1, values)
+        rights = rightsFrom(next, topic, end + 1, values, rights)
     }
   }
+  // MQTT-4.7.2-1
+  if (any !== undefined && (any.below & ~rights) !== 0 && (start > 0 || topic.charCodeAt(0) !== DOLLAR))
+    rights = rightsFrom(any, topic, end + 1, values, rights)
   return rights
 }

@@ -58,11 +58,11 @@ export class RoleSet {
   rightsAt(topic: string, variant: number, values: readonly (string | undefined)[]): number {
     const { plain, varying } = (this.#variants[variant] ??= this.#makeIndexes(variant))
     if (topic !== this.#lastTopic || variant !== this.#lastVariant) {
-      this.#lastRights = plain.rightsAt(topic, NO_VALUES)
+      this.#lastRights = plain.rightsAt(topic, NO_VALUES, 0)
       this.#lastTopic = topic
       this.#lastVariant = variant
     }
-    return varying === undefined ? this.#lastRights : this.#lastRights | varying.rightsAt(topic, values)
+    return varying === undefined ? this.#lastRights : varying.rightsAt(topic, values, this.#lastRights)
   }
 
   #makeIndexes(variant: number): Indexes {
