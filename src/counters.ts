@@ -39,6 +39,7 @@ export const dropReasons: readonly DropReason[] = [
   'retained-full',
   'observer-slow',
   'session-ended',
+  'administrative',
 ]
 
 /** The states of a session, in their order. */

@@ -1,4 +1,5 @@
 import type { Counters } from './counters.ts'
+import type { Ban, BanEnd } from './bans.ts'
 import type { Grant } from './hooks.ts'
 import type { ConnectionInfo, ProtocolVersion, QoS, Transport } from './messages.ts'
 import type { AttributeScope, AttributeValue } from './properties.ts'
@@ -28,6 +29,8 @@ export type DropReason =
   | 'observer-slow'
   /** The session ended with messages waiting. */
   | 'session-ended'
+  /** An operator emptied the queue. */
+  | 'administrative'
 
 interface OfSession {
   readonly sessionId: string
@@ -147,6 +150,12 @@ export type BrokerEvent = { readonly atMs: number } & (
       /** The permission that denied it; absent where none allowed it, or it was not about permissions. */
       readonly rule?: DecidingPermission
     } & OfSession)
+  | { readonly type: 'ban.added'; readonly ban: Ban }
+  | { readonly type: 'ban.removed'; readonly ban: Ban; readonly cause: BanEnd }
+  /** Clients are sent away, and nobody else is let in. */
+  | { readonly type: 'drain.started'; readonly serverReference: string | null; readonly perSecond: number }
+  /** `cancelled`: somebody had the broker take connections again, or drain in another way. */
+  | { readonly type: 'drain.ended'; readonly sessions: number; readonly cause: 'done' | 'cancelled' }
   /** A decision hook said no. */
   | {
       readonly type: 'hook.denied'

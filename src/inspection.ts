@@ -1,11 +1,22 @@
 import type { Observable } from 'rxjs'
 
 import type { DropReason, SessionState } from './events.ts'
-import type { Grant } from './hooks.ts'
-import type { ConnectionInfo, ProtocolVersion, QoS } from './messages.ts'
-import type { Attributes, AttributeScope, FixedProperties, PropertySource } from './properties.ts'
+import type { QoS } from './messages.ts'
+import type { SessionDetail, SessionPage, SessionQuery } from './inspected-session.ts'
 import type { ReasonCode } from './reason-codes.ts'
-import type { DecidingPermission } from './roles.ts'
+import type { DecidingPermission, PermissionAction } from './roles.ts'
+
+export type {
+  InflightDetail,
+  QueuedDetail,
+  SessionDetail,
+  SessionPage,
+  SessionQuery,
+  SessionRow,
+  SessionSort,
+  SubscriptionDetail,
+  WillDetail,
+} from './inspected-session.ts'
 
 /**
  * What a broker tells those who look into it: the inspector, the admin API, metrics, `$SYS`. All of it is
@@ -38,6 +49,8 @@ export interface BrokerInspection {
   dropJob(id: string): Promise<boolean>
   /** Sessions that took longest to take what waits for them, the slowest first. */
   slowSubscribers(max: number): readonly SlowSubscriber[]
+  /** The roles that are defined; undefined: none are, and everything is allowed. */
+  roles(): readonly RoleSummary[] | undefined
 }
 
 /** Counters since the start of the process; they only rise. */
@@ -131,7 +144,17 @@ export interface StatsSample {
 
 /** Who or what decided on a step, and why. */
 export interface Decision {
-  readonly by: 'authenticator' | 'hook' | 'guard' | 'role' | 'limit' | 'client' | 'operator' | 'deadline' | 'network' | 'broker'
+  readonly by:
+    | 'authenticator'
+    | 'hook'
+    | 'guard'
+    | 'role'
+    | 'limit'
+    | 'client'
+    | 'operator'
+    | 'deadline'
+    | 'network'
+    | 'broker'
   /** Name of the authenticator, hook with its plugin, guard, limit or role; empty where there is none. */
   readonly name: string
   /** In words. */
@@ -165,133 +188,12 @@ export interface TransitionFlow {
   readonly count: number
 }
 
-export type SessionSort =
-  | 'clientId'
-  | 'principal'
-  | 'state'
-  | 'connectedAtMs'
-  | 'queuedMessages'
-  | 'inflightMessages'
-  | 'subscriptions'
-  | 'address'
-
-export interface SessionQuery {
-  /** The filter language of docs/sessions.md; empty: all. */
-  readonly filter: string
-  readonly sort: SessionSort
-  readonly descending: boolean
-  readonly offset: number
-  /** At most 1,000. */
-  readonly limit: number
-}
-
-/** A row of the table. */
-export interface SessionRow {
-  readonly clientId: string
-  readonly sessionId: string
-  readonly state: SessionState
-  readonly principal: string | null
-  readonly roles: readonly string[]
-  readonly listener: string
-  readonly address: string
-  readonly protocolVersion: ProtocolVersion | null
-  /** When it got its connection, or had it last. */
-  readonly connectedAtMs: number
-  readonly expiresAtMs: number | null
-  readonly subscriptions: number
-  readonly queuedMessages: number
-  readonly queuedBytes: number
-  readonly inflightMessages: number
-}
-
-export interface SessionPage {
-  /** How many the filter selects. */
-  readonly total: number
-  readonly offset: number
-  readonly rows: readonly SessionRow[]
-}
-
-export interface SessionDetail extends SessionRow {
-  /** Paths of the active leaves of its chart. */
-  readonly active: readonly string[]
-  readonly grant: Grant | null
-  readonly standing: 'valid' | 'expired' | 'revoked'
-  readonly connection: ConnectionInfo
-  readonly connect: {
-    readonly cleanStart: boolean
-    readonly keepAliveSeconds: number
-    readonly receiveMaximum: number
-    readonly maximumPacketSize: number | null
-    readonly topicAliasMaximum: number
-    readonly authenticationMethod: string | null
-  } | null
-  readonly sessionExpiryIntervalSeconds: number
-  readonly epoch: number
-  readonly resumed: boolean
-  readonly isPersistent: boolean
-  readonly properties: readonly { readonly name: string; readonly value: string; readonly source: PropertySource | 'fixed' }[]
-  readonly fixedProperties: FixedProperties
-  readonly attributes: Readonly<Record<AttributeScope, Attributes>>
-  readonly subscriptionList: readonly SubscriptionDetail[]
-  readonly inflight: readonly InflightDetail[]
-  readonly queue: {
-    readonly messages: number
-    readonly bytes: number
-    /** When the first that waits came; null: nothing waits, or it is not known. */
-    readonly oldestAtMs: number | null
-    /** The first of them, without payloads. */
-    readonly first: readonly QueuedDetail[]
-  }
-  readonly will: WillDetail | null
-  readonly deadlines: readonly { readonly name: string; readonly atMs: number }[]
-}
-
-export interface SubscriptionDetail {
-  readonly filter: string
-  readonly requestedQoS: QoS
-  readonly grantedQoS: QoS
-  readonly noLocal: boolean
-  readonly retainAsPublished: boolean
-  readonly retainHandling: 0 | 1 | 2
-  readonly subscriptionIdentifier: number | null
-  readonly share: string | null
-  /** Why what was requested is not what was granted, in words; null: it is. */
-  readonly withheld: string | null
-}
-
-export interface InflightDetail {
-  readonly direction: 'to-client' | 'from-client'
-  readonly packetId: number
-  readonly topic: string | null
-  readonly qos: QoS
-  readonly step: 'awaiting-puback' | 'awaiting-pubrec' | 'awaiting-pubcomp' | 'awaiting-pubrel'
-  /** When it was sent or came; null: not known. */
-  readonly sinceMs: number | null
-}
-
-export interface QueuedDetail {
-  readonly topic: string
-  readonly qos: QoS
-  readonly payloadBytes: number
-  readonly sinceMs: number | null
-  readonly expiresAtMs: number | null
-}
-
-export interface WillDetail {
-  readonly topic: string
-  readonly qos: QoS
-  readonly retain: boolean
-  readonly delaySeconds: number
-  readonly payloadBytes: number
-  readonly state: 'armed' | 'delayed'
-  readonly dueAtMs: number | null
-  /** What would become of it if it fired now. */
-  readonly ifFiredNow: { readonly verdict: 'publish' | 'withhold'; readonly reason: string; readonly rule: DecidingPermission | null }
-}
-
 export interface RetainedQuery {
-  /** Topics that begin with these levels: `a/b` lists the next level below; empty: the top. */
-  readonly under: string
+  /**
+   * Topics that begin with these levels: `a/b` lists the next level below; null: the top. Empty is a level as
+   * any other, that of topics which begin with `/`.
+   */
+  readonly under: string | null
   readonly offset: number
   readonly limit: number
 }
@@ -327,6 +229,14 @@ export interface RetainedMessage {
 
 export type JobKind = 'offline-queue' | 'will' | 'session-expiry'
 
+/** Jobs that were given up by whoever does them for several brokers: behind `JobQuery.kind` `dead`. */
+export interface DeadJobSource {
+  /** The latest first. `id`s begin with `dead:`. */
+  page(offset: number, limit: number): Promise<JobPage>
+  retry(id: string): Promise<boolean>
+  drop(id: string): Promise<boolean>
+}
+
 export interface JobQuery {
   readonly kind: JobKind | 'dead'
   readonly offset: number
@@ -346,6 +256,9 @@ export interface JobRow {
   readonly attempts: number
   /** Why it was given up; null: it was not. */
   readonly failure: string | null
+  /** Whether `retryJob` and `dropJob` have a meaning for it: others reject with SMQ_JOB_FIXED. */
+  readonly canRetry: boolean
+  readonly canDrop: boolean
 }
 
 export interface JobPage {
@@ -364,4 +277,24 @@ export interface SlowSubscriber {
   readonly inflightMessages: number
   /** Messages dropped because its outbox was full. */
   readonly droppedMessages: number
+}
+
+/** A role as it is defined, and how many sessions have it. */
+export interface RoleSummary {
+  readonly name: string
+  readonly include: readonly string[]
+  readonly permissions: readonly PermissionSummary[]
+  readonly sessions: number
+}
+
+export interface PermissionSummary {
+  readonly effect: 'allow' | 'deny'
+  readonly actions: readonly PermissionAction[]
+  /** As it is written. */
+  readonly topic: string
+  /** null: all levels. */
+  readonly qos: readonly QoS[] | null
+  readonly retain: boolean | null
+  readonly shared: boolean | null
+  readonly group: string | null
 }

@@ -38,6 +38,12 @@ export interface Limits {
   readonly grantGraceMs: number
   /** Client identifiers whose last refusal is remembered, for `explain`; the oldest is forgotten. */
   readonly maxRememberedRefusals: number
+  /** Steps of its chart that are kept of one client identifier, where `history` is on; refused connections have a quarter. */
+  readonly maxTransitionsPerSession: number
+  /** The same of all together, about 100 bytes each; beyond, the longest histories are cut to an equal share. */
+  readonly maxTransitions: number
+  /** Client identifiers whose history is kept behind the end of their session; the oldest is forgotten. */
+  readonly maxEndedHistories: number
   /** User-defined properties of one session; an authenticator that gives more refuses the client. */
   readonly maxSessionProperties: number
   /** UTF-8 bytes of the names and values of one session's user-defined properties. */
@@ -70,6 +76,22 @@ export interface Limits {
   readonly maxConnections: number
   /** New connections a second, over the whole broker; more get 0x9F. */
   readonly maxConnectsPerSecond: number
+  /** New connections a second from one address (IPv6: one /64), as many at once; more get 0x9F. Infinity: off. */
+  readonly maxConnectsPerAddressPerSecond: number
+  /** Times a minute that a client identifier may come online from one address; then it is banned from there. Infinity: off. */
+  readonly maxFlapsPerMinute: number
+  /** Times a minute that clients of one principal may come online; then the principal is banned. Infinity: off. */
+  readonly maxFlapsPerPrincipalPerMinute: number
+  /** Refused CONNECTs a minute of a client identifier from one address; then it is banned from there. Infinity: off. */
+  readonly maxRefusalsPerMinute: number
+  /** Refused CONNECTs a minute from one address, under any identifier; then the address is banned. Infinity: off. */
+  readonly maxRefusalsPerAddressPerMinute: number
+  /** How long a ban of the broker's own lasts. */
+  readonly banSeconds: number
+  /** Bans at once; the oldest of the broker's own makes room. */
+  readonly maxBans: number
+  /** Addresses and clients that the limits above count for at once; then the first is forgotten. */
+  readonly maxTrackedAddresses: number
   /** Takeovers of one client identifier within ten seconds; more get 0x9F and leave the incumbent. */
   readonly maxTakeoversPerTenSeconds: number
   /** Sessions that outlive their connection, over the whole broker; one more gets 0x97. */
@@ -90,6 +112,14 @@ export interface Limits {
   readonly maxMessagesPerSecond: number
   /** PUBLISH packets that one client may send at once above its rate. */
   readonly messageBurst: number
+  /** Bytes per second of one client, whatever they are; more are read later. Infinity: off. */
+  readonly maxBytesPerSecond: number
+  /** Bytes that one client may send at once above its rate. */
+  readonly burstBytes: number
+  /** Filters per second that one client may subscribe or unsubscribe; more are read later. Infinity: off. */
+  readonly maxSubscribesPerSecond: number
+  /** Filters that one client may subscribe or unsubscribe at once above its rate. */
+  readonly subscribeBurst: number
   /** Wills published per second, over the whole broker; the others wait their turn. */
   readonly maxWillsPerSecond: number
   /** Calls of one plugin's observers that wait or are under way; further ones are given up. */
@@ -102,6 +132,36 @@ export interface Limits {
   readonly maxWebSocketFragments: number
   /** PROXY header and TLS handshake: from accept to done. */
   readonly handshakeTimeoutMs: number
+  /** Connections of the admin API; further ones are closed. */
+  readonly maxInspectConnections: number
+  /** Admin API: bytes of the headers of a request with its URL. */
+  readonly maxInspectHeaderBytes: number
+  /** Admin API: bytes of the body of a request. */
+  readonly maxInspectBodyBytes: number
+  /** Admin API: from the first byte of a request to its last. */
+  readonly inspectRequestTimeoutMs: number
+  /** Admin API: streams of events and messages that are open at once. */
+  readonly maxInspectStreams: number
+  /** Admin API: bytes that wait for the reader of one stream; what comes then is left out, and the reader told. */
+  readonly maxInspectStreamBytes: number
+  /** Admin API: logins by cookie; one more ends the oldest. */
+  readonly maxInspectLogins: number
+  /** Admin API: a login that is not used for so long is void. */
+  readonly inspectLoginIdleSeconds: number
+  /** Admin API: a login is void after so long, used or not. */
+  readonly inspectLoginSeconds: number
+  /** Admin API: wrong passwords and tokens from one address; then it waits. */
+  readonly maxInspectFailuresPerMinute: number
+  /** Admin API: sessions whose outcome an action on many sessions names; of the others it tells how many there are. */
+  readonly maxInspectOutcomes: number
+  /** Inspection: rows of one page of sessions, jobs or retained levels, and subscriptions shown of one session. */
+  readonly maxInspectedRows: number
+  /** Inspection: bytes of the payload that a retained message is shown with. */
+  readonly maxInspectedPayloadBytes: number
+  /** Admin API: messages a second that one live tap may ask for. */
+  readonly maxTapMessagesPerSecond: number
+  /** Admin API: bytes of a payload that a live tap shows. */
+  readonly maxTapPayloadBytes: number
 }
 
 export const defaultLimits: Limits = Object.freeze({
@@ -122,6 +182,9 @@ export const defaultLimits: Limits = Object.freeze({
   grantExpiringMs: 60_000,
   grantGraceMs: 0,
   maxRememberedRefusals: 1_000,
+  maxTransitionsPerSession: 200,
+  maxTransitions: 1_000_000,
+  maxEndedHistories: 10_000,
   maxSessionProperties: 50,
   maxSessionPropertyBytes: 8_192,
   maxAttributes: 50,
@@ -138,6 +201,14 @@ export const defaultLimits: Limits = Object.freeze({
   maxUserProperties: 100,
   maxConnections: Infinity,
   maxConnectsPerSecond: 2_000,
+  maxConnectsPerAddressPerSecond: Infinity,
+  maxFlapsPerMinute: Infinity,
+  maxFlapsPerPrincipalPerMinute: Infinity,
+  maxRefusalsPerMinute: Infinity,
+  maxRefusalsPerAddressPerMinute: Infinity,
+  banSeconds: 300,
+  maxBans: 10_000,
+  maxTrackedAddresses: 65_536,
   maxTakeoversPerTenSeconds: 10,
   maxOfflineSessions: 100_000,
   maxSessionsPerPrincipal: Infinity,
@@ -149,12 +220,31 @@ export const defaultLimits: Limits = Object.freeze({
   maxDeliveriesPerTurn: 10_000,
   maxMessagesPerSecond: Infinity,
   messageBurst: 100,
+  maxBytesPerSecond: Infinity,
+  burstBytes: 1_048_576,
+  maxSubscribesPerSecond: Infinity,
+  subscribeBurst: 100,
   maxWillsPerSecond: 1_000,
   maxObserverCalls: 10_000,
   maxDeadlinesPerTurn: 200,
   maxWebSocketMessageBytes: 1_048_576,
   maxWebSocketFragments: 256,
   handshakeTimeoutMs: 5_000,
+  maxInspectConnections: 200,
+  maxInspectHeaderBytes: 16_384,
+  maxInspectBodyBytes: 2_097_152,
+  inspectRequestTimeoutMs: 30_000,
+  maxInspectStreams: 50,
+  maxInspectStreamBytes: 1_048_576,
+  maxInspectLogins: 1_000,
+  inspectLoginIdleSeconds: 1_800,
+  inspectLoginSeconds: 43_200,
+  maxInspectFailuresPerMinute: 10,
+  maxInspectOutcomes: 10_000,
+  maxInspectedRows: 1_000,
+  maxInspectedPayloadBytes: 65_536,
+  maxTapMessagesPerSecond: 200,
+  maxTapPayloadBytes: 4_096,
 })
 
 /** Values that a limit may have besides whole numbers from 0 on: what the protocol's fields hold, and where 0 would stop everything. */
@@ -182,10 +272,32 @@ const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, ma
   maxDeliveriesPerTurn: [1, Infinity],
   maxMessagesPerSecond: [1, Infinity],
   messageBurst: [1, Infinity],
+  maxBytesPerSecond: [1, Infinity],
+  burstBytes: [1, Infinity],
+  maxSubscribesPerSecond: [1, Infinity],
+  subscribeBurst: [1, Infinity],
+  maxConnectsPerAddressPerSecond: [1, Infinity],
+  maxFlapsPerMinute: [1, Infinity],
+  maxFlapsPerPrincipalPerMinute: [1, Infinity],
+  maxRefusalsPerMinute: [1, Infinity],
+  maxRefusalsPerAddressPerMinute: [1, Infinity],
+  // A hundred years, which a clock can still count.
+  banSeconds: [1, 3_153_600_000],
+  maxTrackedAddresses: [1, Infinity],
   maxWillsPerSecond: [1, Infinity],
   maxObserverCalls: [1, Infinity],
   maxSessionsPerPrincipal: [1, Infinity],
   maxDeadlinesPerTurn: [1, Infinity],
+  maxInspectConnections: [1, Infinity],
+  // Node's parser takes no infinity here, and its own pages need as much.
+  maxInspectHeaderBytes: [1_024, 1_048_576],
+  maxInspectBodyBytes: [1_024, 1_073_741_824],
+  inspectRequestTimeoutMs: [1_000, 2_147_483_647],
+  maxInspectStreamBytes: [16_384, Infinity],
+  maxInspectLogins: [1, Infinity],
+  maxInspectFailuresPerMinute: [1, Infinity],
+  maxInspectedRows: [1, Infinity],
+  maxTapMessagesPerSecond: [1, Infinity],
 }
 
 /** What is wrong with a value for a limit, in words; undefined: nothing. */
@@ -209,6 +321,10 @@ export type GrantLimits = Partial<
     | 'maxQueuedBytes'
     | 'maxMessagesPerSecond'
     | 'messageBurst'
+    | 'maxBytesPerSecond'
+    | 'burstBytes'
+    | 'maxSubscribesPerSecond'
+    | 'subscribeBurst'
     | 'maxTopicLevels'
     | 'topicAliasMaximum'
     | 'maxOutboundTopicAliases'

@@ -13,6 +13,19 @@ export const Keeping = {
 } as const
 export type Keeping = (typeof Keeping)[keyof typeof Keeping]
 
+/** Tenths of a second are counted from here, so that they stay small integers for years. */
+const TENTHS_BEGIN_MS = Date.now()
+
+/** Broker time in tenths of a second, for fields that every message has; never 0, which stands for not known. */
+export function tenthsOf(atMs: number): number {
+  return Math.floor((atMs - TENTHS_BEGIN_MS) / 100) || 1
+}
+
+/** Broker time of {@link tenthsOf}, in milliseconds; undefined: it is not known. */
+export function msOfTenths(tenths: number): number | undefined {
+  return tenths === 0 ? undefined : TENTHS_BEGIN_MS + tenths * 100
+}
+
 /**
  * One encoding of a publication, shared by every subscriber that can take the same bytes: retain 0,
  * DUP 0, no subscription identifier, no alias. Only the packet identifier differs from subscriber
@@ -55,6 +68,8 @@ export class Publication {
   propertyBytes: Buffer | undefined
   /** Broker time (`Clock.nowMs`) at which it expires; Infinity: never. */
   expiresAtMs: number
+  /** When the broker got it, in {@link tenthsOf} a second; 0: not known. Set by the router. */
+  arrived: number
   /** Client identifier of the publisher, for No Local; empty for the broker itself. */
   publisher: string
   /** How a member of a shared subscription is chosen for it; undefined: as the broker does. */
@@ -96,6 +111,7 @@ export class Publication {
     this.properties = undefined
     this.propertyBytes = undefined
     this.expiresAtMs = Infinity
+    this.arrived = 0
     this.publisher = ''
     this.sharedStrategy = undefined
     this.ownTopic = undefined

@@ -69,6 +69,15 @@ export class LabelText {
     return moved
   }
 
+  /** The label as a text; in pieces, since a call takes only so many arguments. */
+  read(start: number, length: number): string {
+    let text = ''
+    for (let at = start; at < start + length; at += 4_096) {
+      text += String.fromCharCode(...this.units.subarray(at, Math.min(at + 4_096, start + length)))
+    }
+    return text
+  }
+
   countLevels(start: number, length: number): number {
     let levels = 1
     for (let unit = start; unit < start + length; unit += 1) if (this.units[unit] === SLASH_UNIT) levels += 1

@@ -200,6 +200,12 @@ export class LevelTrie {
     return this.#nodes[node * STRIDE + LEVELS] as number
   }
 
+  /** The label of `node`: levels with `/` between them. */
+  labelOf(node: number): string {
+    const start = this.#nodes[node * STRIDE + TEXT] as number
+    return this.#text.read(start, this.#nodes[node * STRIDE + LENGTH] as number)
+  }
+
   /** The child whose label starts with this level, whatever follows it; 0: none. */
   childByLevel(node: number, level: string): number {
     return this.#child(node, level, 0, level.length)

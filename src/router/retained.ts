@@ -2,6 +2,7 @@ import type { Publication } from '../publication.ts'
 import type { Limits } from '../limits.ts'
 import type { Clock } from '../options.ts'
 import { LevelTrie, ROOT } from './level-trie.ts'
+import { levelOf, RetainedLevels, type RetainedLevel } from './retained-levels.ts'
 
 /** Places in the tree that one call of {@link RetainedCursor.read} visits per message asked for, at most. */
 const VISITS_PER_MESSAGE = 16
@@ -97,6 +98,21 @@ export class RetainedStore {
     this.#trie.release(node)
     this.#rest()
     return undefined
+  }
+
+  /** Removes the message of a topic; false: there is none. */
+  remove(topic: string): boolean {
+    return this.#clear(topic) === 'cleared'
+  }
+
+  /** A cursor over the levels right below these ones; `undefined`: over the first levels. Close it, or read it to its end. */
+  levels(under: string | undefined): RetainedLevels {
+    return new RetainedLevels(this.#trie, under)
+  }
+
+  /** What is at and below a topic's levels. */
+  levelOf(topic: string): RetainedLevel {
+    return levelOf(this.#trie, topic)
   }
 
   /** Removes the messages of these publishers; returns how many. */

@@ -10,6 +10,7 @@ import { RetainedStore } from './retained.ts'
 import { SharedGroup, SharedGroups } from './shared-group.ts'
 import type { DeliveryGroup, Subscriber } from './subscriber.ts'
 import { Subscription, SubscriptionIndex } from './subscription-index.ts'
+import { TurnClock } from './turn-clock.ts'
 
 export interface RouterOptions {
   readonly limits: Pick<Limits, 'maxRetainedMessages' | 'maxRetainedBytes' | 'maxDeliveriesPerTurn'>
@@ -44,6 +45,8 @@ interface Job {
  */
 export class Router {
   readonly retained: RetainedStore
+  /** When messages come and go. */
+  readonly turn: TurnClock
   readonly #options: RouterOptions
   readonly #index = new SubscriptionIndex<Subscriber>()
   readonly #shared = new SharedGroups<Subscriber>(this.#index)
@@ -59,6 +62,7 @@ export class Router {
 
   constructor(options: RouterOptions) {
     this.#options = options
+    this.turn = new TurnClock(options.clock)
     const { store } = options
     this.retained = new RetainedStore(options.limits, options.clock, (topic) => store?.deleteRetained(topic))
     this.#fanout = new Fanout({
@@ -79,6 +83,7 @@ export class Router {
    * how many. A promise: it waits behind others or goes to very many; it resolves when it is done.
    */
   publish(publication: Publication): Promise<void> | undefined {
+    publication.arrived = this.turn.tenths
     const isSpent = this.#spentDeliveries >= this.#options.limits.maxDeliveriesPerTurn
     if (isSpent || this.#routing || this.#rest !== undefined || this.#backlog.length > 0) {
       // One client's packets may have come in a single chunk: no budget of one message holds those back (threat 49).

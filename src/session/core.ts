@@ -1,6 +1,7 @@
 import type { SessionMachine } from '../../machines/session.machine.ts'
 import type { Counters } from '../counters.ts'
 import type { EventSink } from '../events.ts'
+import type { DeadJobSource } from '../inspection.ts'
 import type { Authenticator, DecisionHooks } from '../hooks.ts'
 import type { QoS } from '../messages.ts'
 import type { Limits } from '../limits.ts'
@@ -16,7 +17,9 @@ import type {
 } from '../options.ts'
 import type { Router } from '../router/router.ts'
 import type { RolesInForce } from './access.ts'
+import type { ChartSteps } from './chart-steps.ts'
 import type { Deadlines } from './deadlines.ts'
+import type { Door } from './door.ts'
 import type { Keepalive } from './keepalive.ts'
 import type { ObserverCalls, Observers } from './observer-calls.ts'
 import type { ClientIdPolicy } from './ownership.ts'
@@ -24,6 +27,7 @@ import type { RateLimit } from './rate-limit.ts'
 import type { Refusals } from './refusals.ts'
 import type { Registry } from './registry.ts'
 import type { SessionStore } from '../stored.ts'
+import type { TransitionHistory } from './transition-history.ts'
 
 /** What a listener sets for the sessions that come through it, and what an authenticator changed of it for one of them. */
 export interface SessionPolicy {
@@ -67,6 +71,10 @@ export interface SessionCore {
   readonly deadlines: Deadlines
   readonly keepalive: Keepalive
   readonly registry: Registry
+  /** The steps of all sessions' charts, for whoever looks. */
+  readonly charts: ChartSteps
+  /** What has become of clients; undefined: nobody asked for it. */
+  history: TransitionHistory | undefined
   readonly router: Router
   readonly events: EventSink
   /** When the broker was made. */
@@ -80,8 +88,11 @@ export interface SessionCore {
   readonly wills: RateLimit
   /** CONNECTs that were refused, for whoever asks why. */
   readonly refusals: Refusals
+  readonly door: Door
   /** Undefined: nothing outlives the process. */
   readonly store: SessionStore | undefined
+  /** Jobs that were given up; undefined: this broker's sessions are its own, and so is what is due. */
+  deadJobs?: DeadJobSource
   /** Counts the changes of the role definitions. */
   policyVersion: number
   roles: RolesInForce

@@ -71,7 +71,8 @@ export function explainAccess(session: Session, question: AccessQuestion): Acces
   return { ...frame, verdict: 'filter', qos: granted, rule, reason }
 }
 
-function inWords(rule: DecidingPermission | undefined): string {
+/** Why a permission decided as it did. */
+export function inWords(rule: DecidingPermission | undefined): string {
   if (rule === undefined) return 'no permission allows it'
   const { role, index, effect, topic } = rule
   return `role ${JSON.stringify(role)}, permissions[${index}] ${effect === 'allow' ? 'allows' : 'denies'} ${JSON.stringify(topic)}`

@@ -4,14 +4,17 @@ import { isPromise, type AllowPublish, type Deny, type Next } from '../hooks.ts'
 import { PacketType, type AcknowledgementPacket, type InboundPacket, type QoS } from '../messages.ts'
 import { Keeping, Publication } from '../publication.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
+import type { Decision } from '../inspection.ts'
 import { isReservedTopic } from '../router/topics.ts'
 import type { DecidingPermission } from '../roles.ts'
 import { accessOf } from './access.ts'
 import type { Connection } from './connection.ts'
 import type { Deadline } from './deadlines.ts'
-import { hookDenied, hookFailed, withTimeout } from './decide.ts'
+import { decidedByHook, hookDenied, hookFailed, withTimeout } from './decide.ts'
+import { decidedByRoles } from './decided.ts'
 import { checkChanges } from './message-check.ts'
 import { tellPlugins } from './observing.ts'
+import { Pace } from './pace.ts'
 import { RateLimit } from './rate-limit.ts'
 import type { Session } from './session.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -26,6 +29,7 @@ type PublishVerdict = Next | Deny | AllowPublish
 export class Inbound {
   readonly #session: Session
   #rate: RateLimit | undefined
+  pace: Pace | undefined = undefined
   /** QoS 2 identifiers that were received and not released yet (MQTT-4.3.3-10). */
   #unreleased: Set<number> | undefined = undefined
   /** Until then a hook wants the client not to be read. */
@@ -43,6 +47,13 @@ export class Inbound {
       maxMessagesPerSecond === Infinity
         ? undefined
         : new RateLimit(this.#session.core.clock, maxMessagesPerSecond, messageBurst)
+    this.pace?.close()
+    this.pace = Pace.of(this.#session)
+  }
+
+  /** Identifiers of QoS 2 messages whose PUBREL is due. */
+  get unreleased(): Iterable<number> {
+    return this.#unreleased ?? []
   }
 
   handle(packet: DataPacket): void {
@@ -58,8 +69,10 @@ export class Inbound {
       case PacketType.Pingreq:
         return this.#session.connection?.pingResponse()
       case PacketType.Subscribe:
+        this.pace?.filters(packet.subscriptions.length)
         return this.#session.decide(this.#subscriptions().subscribe(packet))
       case PacketType.Unsubscribe:
+        this.pace?.filters(packet.filters.length)
         return this.#session.decide(this.#subscriptions().unsubscribe(packet))
     }
   }
@@ -108,7 +121,9 @@ export class Inbound {
     const decision = accessOf(this.#session)?.explainPublish(topic, qos, retain)
     // One that allows says nothing here: it is the grant itself that gives no right any more.
     const rule = decision?.allowed === false ? decision.rule : undefined
-    this.#refuse(received, ReasonCode.NotAuthorized, 'not authorized', rule)
+    this.#refuse(received, ReasonCode.NotAuthorized, 'not authorized', rule, () =>
+      decidedByRoles(`publishing to ${topic}`, ReasonCode.NotAuthorized, rule),
+    )
   }
 
   async #after(waitMs: number, publication: Publication): Promise<void> {
@@ -185,7 +200,9 @@ export class Inbound {
         return this.#routePermitted(publication)
       case 'deny':
         hookDenied(this.#session.core.events, 'onPublish', this.#session.clientId, verdict)
-        return this.#refuse(publication, verdict.reasonCode, verdict.reason)
+        return this.#refuse(publication, verdict.reasonCode, verdict.reason, undefined, () =>
+          decidedByHook('onPublish', verdict, verdict.reason, verdict.reasonCode),
+        )
       case 'allow':
         return this.#routeChanged(publication, verdict)
       default:
@@ -209,7 +226,7 @@ export class Inbound {
   #rest(ms: number): void {
     const { core, isOpen } = this.#session
     if (!isOpen) return
-    this.close()
+    this.#endPause()
     this.#session.decide(
       new Promise<void>((resolve) => {
         this.#pause = { deadline: core.deadlines.schedule(core.clock.nowMs() + ms, resolve), end: resolve }
@@ -219,6 +236,11 @@ export class Inbound {
 
   /** The connection is gone: nobody has to wait any more. */
   close(): void {
+    this.pace?.close()
+    this.#endPause()
+  }
+
+  #endPause(): void {
     this.#session.core.deadlines.cancel(this.#pause?.deadline)
     this.#pause?.end()
     this.#pause = undefined
@@ -303,12 +325,19 @@ export class Inbound {
   }
 
   /** Semantics 7.17: MQTT 5 is told, QoS 0 is dropped, an older client is disconnected; or as `deniedPublish` says. */
-  #refuse(publication: Publication, reasonCode: ReasonCode, reason: string, rule?: DecidingPermission): void {
+  #refuse(
+    publication: Publication,
+    reasonCode: ReasonCode,
+    reason: string,
+    rule?: DecidingPermission,
+    who?: () => Decision,
+  ): void {
     const session = this.#session
     const { qos, packetId } = publication
     const { mqtt5, mqtt3 } = session.policy.deniedPublish
     session.dropped(publication, qos, 'denied', rule)
-    if ((session.isMqtt5 ? mqtt5 : mqtt3) === 'disconnect') return session.refusePacket(reasonCode, reason)
+    if ((session.isMqtt5 ? mqtt5 : mqtt3) === 'disconnect')
+      return session.refusePacket(reasonCode, reason, false, who?.())
     if (qos === 0) return
     const type = qos === 1 ? PacketType.Puback : PacketType.Pubrec
     if (session.isMqtt5) return session.connection?.acknowledge(type, packetId, reasonCode, reason)
@@ -361,6 +390,7 @@ export function changed(publication: Publication, changes: AllowPublish): Public
   const { dup, packetId } = publication
   const copy = new Publication(topic ?? publication.topic, qos, retain, dup, packetId, payload, 0, payload.length)
   copy.publisher = publication.publisher
+  copy.arrived = publication.arrived
   copy.expiresAtMs = publication.expiresAtMs
   copy.sharedStrategy = publication.sharedStrategy
   copy.properties = properties ?? publication.properties

@@ -25,6 +25,8 @@ export interface InflightEntry {
   group: DeliveryGroup | undefined
   /** Its place in the session's line in the store; 0: it has none. */
   place: number
+  /** When it was sent last, in `tenthsOf` a second; 0: by an earlier process. */
+  sent: number
 }
 
 const MAX_PACKET_ID = 65_535
@@ -61,6 +63,7 @@ export class Inflight {
     subscriptionIdentifiers: readonly number[] | undefined,
     group: DeliveryGroup | undefined,
     place = 0,
+    sent = 0,
   ): number | undefined {
     if (this.#size === MAX_PACKET_ID) return undefined
     if (this.#size * 2 >= this.#slots.length && this.#slots.length <= MAX_PACKET_ID) this.#grow()
@@ -83,6 +86,7 @@ export class Inflight {
         subscriptionIdentifiers,
         group,
         place,
+        sent,
       }
       return packetId
     }
@@ -95,6 +99,7 @@ export class Inflight {
     entry.subscriptionIdentifiers = subscriptionIdentifiers
     entry.group = group
     entry.place = place
+    entry.sent = sent
     return packetId
   }
 
@@ -112,6 +117,7 @@ export class Inflight {
       subscriptionIdentifiers: undefined,
       group: undefined,
       place,
+      sent: 0,
     }
     this.#slots[packetId & this.#mask] = entry
     this.#lastId = packetId

@@ -1,10 +1,19 @@
-import { EMPTY } from 'rxjs'
+import type { Observable } from 'rxjs'
 
 import { countersNow } from '../counters.ts'
 import type { Transport } from '../messages.ts'
-import type { BrokerInspection, BrokerStats, SlowSubscriber, StatsSample } from '../inspection.ts'
+import type { BrokerInspection, BrokerStats, RoleSummary, SlowSubscriber, StatsSample } from '../inspection.ts'
 import { packageVersion } from '../version.ts'
+import type { RoleDefinitions } from '../roles.ts'
 import type { SessionCore } from './core.ts'
+import { summariseRoles } from './role-summary.ts'
+import { JobTable } from './inspect-jobs.ts'
+import { Orders } from './inspect-order.ts'
+import { RetainedTree } from './inspect-retained.ts'
+import { detailOf } from './inspect-session.ts'
+import { SessionTable } from './inspect-sessions.ts'
+import { censusOf } from './transition-history.ts'
+import { transitionsOf } from './transition-stream.ts'
 import type { Wills } from './wills.ts'
 
 /** What only the broker itself knows of what is so now. */
@@ -12,6 +21,7 @@ export interface BrokerFacts {
   readonly state: () => BrokerStats['state']
   readonly store: BrokerStats['store']['name']
   readonly listeners: () => Iterable<OpenListener>
+  readonly roles: () => RoleDefinitions | undefined
 }
 
 interface OpenListener {
@@ -32,6 +42,8 @@ export interface InspectionParts {
   readonly core: SessionCore
   readonly wills: Wills
   readonly facts: BrokerFacts
+  /** Keeps the broker from what an observer throws. */
+  readonly guard: <T>(observable: Observable<T>) => Observable<T>
 }
 
 /**
@@ -41,10 +53,18 @@ export interface InspectionParts {
 export class Inspection implements BrokerInspection {
   readonly #core: SessionCore
   readonly #facts: BrokerFacts
+  readonly #sessions: SessionTable
+  readonly #retained: RetainedTree
+  readonly #jobs: JobTable
 
-  constructor({ core, facts }: InspectionParts) {
+  constructor({ core, wills, facts, guard }: InspectionParts) {
     this.#core = core
+    this.transitions$ = guard(transitionsOf(core))
     this.#facts = facts
+    const orders = new Orders()
+    this.#sessions = new SessionTable(core, orders)
+    this.#retained = new RetainedTree(core, orders)
+    this.#jobs = new JobTable(core, wills, orders)
   }
 
   // --- what is counted ------------------------------------------------------------------------
@@ -86,58 +106,64 @@ export class Inspection implements BrokerInspection {
     return []
   }
 
+  roles(): readonly RoleSummary[] | undefined {
+    const definitions = this.#facts.roles()
+    return definitions && summariseRoles(definitions, this.#core.registry.index)
+  }
+
   // --- steps of charts ------------------------------------------------------------------------
 
-  readonly transitions$: BrokerInspection['transitions$'] = EMPTY
+  readonly transitions$: BrokerInspection['transitions$']
 
   census(): Readonly<Record<string, number>> {
-    return {}
+    return this.#core.history?.census() ?? censusOf(this.#core)
   }
 
   flows(): ReturnType<BrokerInspection['flows']> {
-    return []
+    return this.#core.history?.flows() ?? []
   }
 
-  history(_clientId: string): ReturnType<BrokerInspection['history']> {
-    return []
+  history(clientId: string): ReturnType<BrokerInspection['history']> {
+    return this.#core.history?.of(clientId) ?? []
   }
 
   // --- sessions -------------------------------------------------------------------------------
 
-  sessions({ offset }: Parameters<BrokerInspection['sessions']>[0]): ReturnType<BrokerInspection['sessions']> {
-    return Promise.resolve({ total: 0, offset, rows: [] })
+  sessions(query: Parameters<BrokerInspection['sessions']>[0]): ReturnType<BrokerInspection['sessions']> {
+    return this.#sessions.page(query)
   }
 
-  session(_clientId: string): ReturnType<BrokerInspection['session']> {
-    return Promise.resolve(undefined)
+  async session(clientId: string): ReturnType<BrokerInspection['session']> {
+    const session = this.#core.registry.sessions.get(clientId)
+    return session && detailOf(session)
   }
 
   // --- retained messages ----------------------------------------------------------------------
 
-  retained({ offset }: Parameters<BrokerInspection['retained']>[0]): ReturnType<BrokerInspection['retained']> {
-    return Promise.resolve({ total: 0, offset, levels: [] })
+  retained(query: Parameters<BrokerInspection['retained']>[0]): ReturnType<BrokerInspection['retained']> {
+    return this.#retained.page(query)
   }
 
-  retainedMessage(_topic: string): ReturnType<BrokerInspection['retainedMessage']> {
-    return undefined
+  retainedMessage(topic: string): ReturnType<BrokerInspection['retainedMessage']> {
+    return this.#retained.message(topic)
   }
 
-  deleteRetained(_topic: string): Promise<boolean> {
-    return Promise.resolve(false)
+  deleteRetained(topic: string): Promise<boolean> {
+    return this.#retained.delete(topic)
   }
 
   // --- jobs -----------------------------------------------------------------------------------
 
-  jobs({ offset }: Parameters<BrokerInspection['jobs']>[0]): ReturnType<BrokerInspection['jobs']> {
-    return Promise.resolve({ total: 0, offset, rows: [] })
+  jobs(query: Parameters<BrokerInspection['jobs']>[0]): ReturnType<BrokerInspection['jobs']> {
+    return this.#jobs.page(query)
   }
 
-  retryJob(_id: string): Promise<boolean> {
-    return Promise.resolve(false)
+  retryJob(id: string): Promise<boolean> {
+    return this.#jobs.retry(id)
   }
 
-  dropJob(_id: string): Promise<boolean> {
-    return Promise.resolve(false)
+  dropJob(id: string): Promise<boolean> {
+    return this.#jobs.drop(id)
   }
 }
 

@@ -2,6 +2,7 @@ import type { DropReason } from '../events.ts'
 import type { QoS } from '../messages.ts'
 import type { Publication } from '../publication.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
+import type { TurnClock } from '../router/turn-clock.ts'
 import type { Connection } from './connection.ts'
 import type { Keeper } from './keeper.ts'
 
@@ -16,6 +17,8 @@ export interface OutboundHost {
   /** The highest QoS, `qos` at most, at which the client may have a message; undefined: it may not. */
   mayReceive(topic: string, qos: QoS, group: string | undefined): QoS | undefined
   nowMs(): number
+  /** When messages are sent. */
+  readonly turn: TurnClock
   /** A message that was for the client is given up, since it may not have it any more. */
   denied(publication: Publication, qos: QoS, group: string | undefined): void
   dropped(publication: Publication, qos: QoS, reason: DropReason): void

@@ -60,6 +60,11 @@ export class Outbound {
     return this.#inflight.size
   }
 
+  /** What is under way and what waits, for whoever looks. */
+  get parts(): { readonly inflight: Inflight; readonly outbox: BoundedOutbox } {
+    return { inflight: this.#inflight, outbox: this.#outbox }
+  }
+
   get isIdle(): boolean {
     return this.#outbox.size === 0 && this.#resend.isDone
   }
@@ -143,7 +148,8 @@ export class Outbound {
   #send(connection: Connection, delivery: Delivery): void {
     const { publication, qos, retain, subscriptionIdentifiers, group, place } = delivery
     if (isExpired(this.#host, publication, qos)) return leave(this.#host, place)
-    const packetId = this.#inflight.add(publication, qos, retain, subscriptionIdentifiers, group, place)
+    const sent = this.#host.turn.tenths
+    const packetId = this.#inflight.add(publication, qos, retain, subscriptionIdentifiers, group, place, sent)
     if (packetId === undefined) {
       this.#enqueue(delivery)
       return
@@ -250,6 +256,7 @@ export class Outbound {
           entry.subscriptionIdentifiers,
         )
       ) {
+        entry.sent = this.#host.turn.tenths
         this.#outstanding++
       } else {
         this.#host.dropped(entry.publication, entry.qos, 'too-large')

@@ -50,6 +50,10 @@ class Fifo {
     return delivery
   }
 
+  [Symbol.iterator](): Iterator<Delivery> {
+    return this.#items.slice(this.#head).values() as Iterator<Delivery>
+  }
+
   forEach(visit: (delivery: Delivery) => void): void {
     for (let i = this.#head; i < this.#items.length; i++) visit(this.#items[i]!)
   }
@@ -133,6 +137,19 @@ export class BoundedOutbox {
 
   get bytes(): number {
     return this.tail === undefined ? this.#bytes : this.#bytes + this.tail.bytes
+  }
+
+  /** When the first message of either line came, in `tenthsOf` a second; 0: none is here, or it is not known. */
+  get oldest(): number {
+    const first = this.#atMostOnce.peek()?.publication.arrived ?? 0
+    const second = this.#acknowledged.peek()?.publication.arrived ?? 0
+    return first === 0 || second === 0 ? first || second : Math.min(first, second)
+  }
+
+  /** What is here, in the order in which it goes out. */
+  *waiting(): Generator<Delivery, void> {
+    yield* this.#atMostOnce
+    yield* this.#acknowledged
   }
 
   get hasAtMostOnce(): boolean {

@@ -47,6 +47,7 @@ export class DirectDelivery {
     const publication = new Publication(topic, qos, false, false, 0, payload, 0, payload.length)
     publication.properties = message.properties
     publication.startExpiry(this.#core.clock)
+    publication.arrived = this.#core.router.turn.tenths
     return (session) => {
       const { registry } = this.#core
       // A hook may give out another message meanwhile.

@@ -4,20 +4,22 @@ import type { SessionContext } from '../../machines/session.machine.ts'
 import { ProtocolError } from '../errors.ts'
 import type { BrokerEventInput, DropReason, SessionState } from '../events.ts'
 import type { ConnectRequest, Grant, HookClient } from '../hooks.ts'
-import { PacketType, type ConnectPacket, type InboundPacket, type QoS, type WillPacket } from '../messages.ts'
+import type { ConnectPacket, InboundPacket, QoS, WillPacket } from '../messages.ts'
+import type { Decision } from '../inspection.ts'
 import type { GrantFeatures } from '../options.ts'
 import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { DeliveryGroup, Subscriber } from '../router/subscriber.ts'
+import type { TurnClock } from '../router/turn-clock.ts'
 import type { DecidingPermission } from '../roles.ts'
 import { accessOf, SessionAccess } from './access.ts'
-import { beginConnect, onAuthPacket, type AdmittedAtOnce, type Exchange } from './authentication.ts'
+import type { AdmittedAtOnce, Exchange } from './authentication.ts'
 import type { Connection } from './connection.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
-import { onDisconnectPacket } from './farewell.ts'
+import { dispatch } from './dispatch.ts'
 import { Decisions } from './decisions.ts'
-import { failSession, handlerFailed } from './ending.ts'
+import { failSession, handlerFailed, outboxOverflowed } from './ending.ts'
 import { hookClientOf } from './hook-client.ts'
 import type { Inbound } from './inbound.ts'
 import type { Watched } from './keepalive.ts'
@@ -75,6 +77,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   /** A hook let it have the client identifier, and not the session that lives under it. */
   startsAfresh = false
   keepAliveSeconds = 0
+  /** When it got its connection, or had it last; of one that an earlier process left, when it last said who it is. */
+  connectedAtMs: number
   maxSilentTicks = Infinity
   dueTick = -1
   isMqtt5 = false
@@ -111,6 +115,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   isOpen = false
   isAwake = false
   isThrottled = false
+  isSuspended = false
   /** It is counted among the sessions without a connection. */
   isOffline = false
 
@@ -126,6 +131,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.core = core
     this.policy = policy
     this.connection = connection
+    this.connectedAtMs = restored?.grant?.authenticatedAtMs ?? core.clock.nowMs()
     this.actor = makeActor(core, id, connection?.info ?? restored!.connection, restored)
     core.registry.hosts.set(id, this)
     core.counters.levels.states.connecting++
@@ -168,11 +174,11 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   }
 
   get isFlowing(): boolean {
-    return this.isAwake && !this.isThrottled && this.hasRights
+    return this.isAwake && !this.isThrottled && !this.isSuspended && this.hasRights
   }
 
   get isAvailable(): boolean {
-    return this.connection !== undefined && this.isOpen && this.hasRights
+    return this.connection !== undefined && this.isOpen && !this.isSuspended && this.hasRights
   }
 
   get load(): number {
@@ -186,6 +192,10 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   nowMs(): number {
     return this.core.clock.nowMs()
+  }
+
+  get turn(): TurnClock {
+    return this.core.router.turn
   }
 
   onSilence(): void {
@@ -203,6 +213,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   openConnection(): void {
     const connection = this.connection!
     this.#decisions = undefined
+    this.connectedAtMs = this.nowMs()
     connection.onWritable = (writable) => this.send({ type: writable ? 'delivery.drained' : 'delivery.blocked' })
     this.#packets = connection.packets$.subscribe(this)
   }
@@ -219,7 +230,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   next(packet: InboundPacket): void {
     try {
-      this.#dispatch(packet)
+      dispatch(this, packet)
     } catch (error) {
       this.handlerFailed(error)
     }
@@ -237,25 +248,9 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     this.send({ type: 'connection.closed' })
   }
 
-  #dispatch(packet: InboundPacket): void {
-    switch (packet.type) {
-      case PacketType.Connect:
-        return beginConnect(this, packet)
-      case PacketType.Auth:
-        return onAuthPacket(this, packet)
-      case PacketType.Disconnect:
-        return onDisconnectPacket(this, packet)
-      default:
-        // MQTT-3.1.2-30: before CONNACK a client with an authentication method sends AUTH only.
-        if (!this.isOpen || this.inbound === undefined)
-          return this.refusePacket(ReasonCode.ProtocolError, 'not yet accepted')
-        this.inbound.handle(packet)
-    }
-  }
-
   /** The peer broke the protocol: the chart decides how the connection ends. */
-  refusePacket(reasonCode: ReasonCode, reason: string, silent = false): void {
-    this.send({ type: 'connection.failed', reasonCode, reason, silent })
+  refusePacket(reasonCode: ReasonCode, reason: string, silent = false, decision?: Decision): void {
+    this.send({ type: 'connection.failed', reasonCode, reason, silent, ...(decision && { decision }) })
   }
 
   /** Something takes time: the connection is not read meanwhile, which keeps the client's order. */
@@ -373,9 +368,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   overflowed(): void {
     // Not from within a delivery: the router is in the middle of a fan-out.
-    queueMicrotask(() =>
-      this.send({ type: 'session.disconnect', reasonCode: ReasonCode.QuotaExceeded, reason: 'the outbox is full' }),
-    )
+    queueMicrotask(() => outboxOverflowed(this))
   }
 
   hasRoom(): void {

@@ -196,6 +196,23 @@ export class StoredTail {
   }
 
   /**
+   * Gives up all that waits here now: `giveUp` is told of every message, some at a time. Resolves to false
+   * where its client is back before the end and gets the rest.
+   */
+  empty(giveUp: (delivery: Delivery) => void): Promise<boolean> {
+    if (this.#messages === 0) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const visit: Sweep['visit'] = (message) => {
+        if (message.sequence < this.#from) return
+        this.leave(message)
+        giveUp(this.deliveryOf(message))
+      }
+      const done = (completed: boolean): void => resolve(completed && this.#host.connection === undefined)
+      this.#reader.sweep({ at: this.#from, end: this.#keeper.nextSequence, whileAway: true, visit, done })
+    })
+  }
+
+  /**
    * The line ends: `giveUp` is told of every message, some at a time. Undefined where nobody asks for
    * them; else it resolves to whether the store could be read to the end.
    */

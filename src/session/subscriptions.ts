@@ -21,6 +21,7 @@ import { reauthorise } from './reauthorise.ts'
 import { RetainedReplay } from './retained-replay.ts'
 import type { SubscriptionRecord } from './session-record.ts'
 import type { Session } from './session.ts'
+import type { SubscriptionFacts } from './subscription-facts.ts'
 
 type OnUnsubscribe = NonNullable<DecisionHooks['onUnsubscribe']>
 type SubscribeVerdict = Next | Deny | AllowSubscription
@@ -69,6 +70,16 @@ export class Subscriptions {
 
   entries(): IterableIterator<[string, Subscription<Subscriber>]> {
     return this.#byFilter.entries()
+  }
+
+  /** All of them, those that are withheld at the end. */
+  *facts(): Generator<SubscriptionFacts, void> {
+    for (const [name, options] of this.#byFilter) {
+      const { filter, group, qos: granted } = options
+      yield { name, filter, group: group?.group, wanted: this.#wantedQoS?.get(name) ?? granted, granted, options }
+    }
+    for (const [name, { filter, group, options }] of this.#withheld ?? [])
+      yield { name, filter, group, wanted: options.qos, granted: undefined, options }
   }
 
   /** Answers a SUBSCRIBE; the promise is for hooks that take their time. */

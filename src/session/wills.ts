@@ -1,24 +1,30 @@
 import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
 
-import type { SessionContext } from '../../machines/session.machine.ts'
+import type { SessionContext, WillSummary } from '../../machines/session.machine.ts'
 import { willMachine, type FireOutcome, type WillInput } from '../../machines/will.machine.ts'
 import { willSummaryOf } from './authentication.ts'
 import type { BrokerEventInput } from '../events.ts'
-import type { AllowPublish, Deny, Grant, HookClient, Next } from '../hooks.ts'
-import { type Message, type WillPacket } from '../messages.ts'
-import { Publication } from '../publication.ts'
-import { ReasonCode } from '../reason-codes.ts'
+import type { Grant, HookClient } from '../hooks.ts'
+import type { WillPacket } from '../messages.ts'
 import type { SessionKey, StoredWill } from '../stored.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
 import type { DecidingPermission } from '../roles.ts'
-import { accessOfGrant } from './access.ts'
-import { hookDenied, hookFailed, withTimeout } from './decide.ts'
+import { inWords } from './explain-access.ts'
 import { hookClientOf } from './hook-client.ts'
-import { checkChanges } from './message-check.ts'
 import { report } from './observing.ts'
 import { decodeWill, encodeWill } from './session-record.ts'
 import type { Session } from './session.ts'
+import {
+  changesOf,
+  decideWill,
+  deniedByRoles,
+  permissionFor,
+  willPublication,
+  type WillDenial,
+  type WillJudgement,
+  type WillOwner,
+} from './will-decision.ts'
 
 /**
  * The wills of a broker, each a root actor of its own: a session that ends takes its children
@@ -86,6 +92,16 @@ export class Wills {
     if (this.#hosts.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
   }
 
+  /** Those that are armed, wait, or are being published. */
+  all(): Iterable<WillHost> {
+    return this.#hosts.values()
+  }
+
+  /** The one that {@link WillHost.id} names. */
+  get(id: string): WillHost | undefined {
+    return this.#hosts.get(id)
+  }
+
   settled(input: WillInput): void {
     this.#hosts.delete(keyOf(input))
     if (this.#hosts.size === 0) for (const resolve of this.#idle.splice(0)) resolve()
@@ -104,7 +120,7 @@ export class Wills {
   }
 }
 
-function keyOf({ sessionId, epoch }: WillInput): string {
+function keyOf({ sessionId, epoch }: Pick<WillInput, 'sessionId' | 'epoch'>): string {
   return `${sessionId}:${epoch}`
 }
 
@@ -179,6 +195,37 @@ export class WillHost {
     return this.#will.delaySeconds
   }
 
+  /** Names it among the wills of the process. */
+  get id(): string {
+    return keyOf({ sessionId: this.#client.sessionId, epoch: this.#epoch })
+  }
+
+  get clientId(): string {
+    return this.#client.clientId
+  }
+
+  /** All of it but its payload. */
+  get summary(): WillSummary {
+    return willSummaryOf(this.#will)
+  }
+
+  /** Undefined: the connection is there. */
+  get dueAtMs(): number | undefined {
+    return this.#dueAtMs
+  }
+
+  /** What would become of it if it fired now. Hooks have their own say, and are not asked. */
+  foresee(): WillJudgement {
+    const owner = this.#owner
+    const obstacle = this.#obstacle()
+    if (obstacle !== undefined) return { verdict: 'withhold', reason: obstacle, rule: undefined }
+    const decision = permissionFor(owner, this.#client.grant, this.#will)
+    const reason = decision === undefined ? 'no roles are configured' : inWords(decision.rule)
+    if (decision?.allowed === false) return { verdict: 'withhold', reason, rule: decision.rule }
+    const asked = this.#policy.hooks.onPublish === undefined ? '' : '; the onPublish hook will be asked too'
+    return { verdict: 'publish', reason: `${reason}${asked}`, rule: decision?.rule }
+  }
+
   /** The client has authenticated again: the will speaks for who the session is now (semantics 7.2). */
   renew(grant: Grant): void {
     this.#client = { ...this.#client, grant }
@@ -249,10 +296,10 @@ export class WillHost {
   /** Authorises the will against who the session is, then publishes it. */
   async fire(): Promise<FireOutcome> {
     await this.#turn()
-    if (this.#policy.willPolicy === 'unexpired-grant' && this.#isExpired())
-      return { type: 'withheld', reason: 'the grant has ended' }
+    const obstacle = this.#obstacle()
+    if (obstacle !== undefined) return { type: 'withheld', reason: obstacle }
     const verdict = await decideWill(this.#owner, this.#client.grant, this.#will)
-    if (this.#session?.revocation !== this.#revocation) return { type: 'withheld', reason: 'revoked' }
+    if (this.#isRevoked) return { type: 'withheld', reason: 'revoked' }
     if (verdict.type === 'deny') return this.#deniedFor(verdict)
     // Its roles may have changed while a hook thought.
     const denial = deniedByRoles(this.#owner, this.#client.grant, { ...this.#will, ...changesOf(verdict) })
@@ -261,6 +308,17 @@ export class WillHost {
     publication.sharedStrategy = this.#policy.features.sharedSubscriptionStrategy
     await this.#core.router.publish(publication)
     return { type: 'published' }
+  }
+
+  /** What keeps it back whatever its roles say. */
+  #obstacle(): string | undefined {
+    if (this.#isRevoked) return 'revoked'
+    return this.#policy.willPolicy === 'unexpired-grant' && this.#isExpired() ? 'the grant has ended' : undefined
+  }
+
+  /** Since it was armed. */
+  get #isRevoked(): boolean {
+    return this.#session?.revocation !== this.#revocation
   }
 
   get #owner(): WillOwner {
@@ -312,94 +370,4 @@ export class WillHost {
     if (this.#key !== undefined) this.#core.store?.deleteWill(this.#key, this.#epoch)
     if (this.#session?.will === this) this.#session.willSettled()
   }
-}
-
-/** Who a will is decided for: its session, or what is known of one that has ended. */
-type WillOwner = Pick<Session, 'core' | 'clientId' | 'policy' | 'hookClient'>
-
-/** A denial, and the permission behind it. */
-type WillDenial = Deny & { readonly rule?: DecidingPermission | undefined }
-
-/** By the roles in force and the grant; the secret that was behind it is not asked about again (semantics 7.2). */
-function deniedByRoles(
-  { core, clientId }: Pick<WillOwner, 'core' | 'clientId'>,
-  grant: Grant | undefined,
-  { topic, qos, retain }: Pick<WillPacket, 'topic' | 'qos' | 'retain'>,
-): WillDenial | undefined {
-  const decision = accessOfGrant(core, clientId, grant)?.explainPublish(topic, qos, retain)
-  if (decision === undefined || decision.allowed) return undefined
-  return { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'not authorized', rule: decision.rule }
-}
-
-/** Asks roles and hook about a will: at CONNECT, and again when it is due. */
-export async function decideWill(
-  owner: WillOwner,
-  grant: Grant | undefined,
-  will: WillPacket,
-): Promise<Next | WillDenial | AllowPublish> {
-  const { core, clientId, policy } = owner
-  const { onPublish } = policy.hooks
-  const denial = deniedByRoles(owner, grant, will)
-  if (denial) return denial
-  if (!onPublish || !grant) return { type: 'next' }
-  const message: Message = {
-    topic: will.topic,
-    payload: will.payload,
-    qos: will.qos,
-    retain: will.retain,
-    properties: will.properties,
-    publisher: clientId,
-  }
-  const asked = { ...owner.hookClient, grant }
-  try {
-    const decision = Promise.resolve(onPublish({ message, will: true }, asked))
-    const verdict = await withTimeout(core.clock, policy.limits.decisionTimeoutMs, 'onPublish', decision)
-    if (verdict?.type === 'allow') checkChanges(verdict)
-    // It may have put another topic in place, and the roles may be others by now.
-    if (verdict?.type === 'allow' || verdict?.type === 'next')
-      return deniedByRoles(owner, grant, { ...will, ...changesOf(verdict) }) ?? verdict
-    if (verdict?.type === 'deny') {
-      hookDenied(core.events, 'onPublish', clientId, verdict)
-      return verdict
-    }
-    throw new TypeError('onPublish gave no verdict')
-  } catch (error) {
-    hookFailed(core.events, 'onPublish', clientId, error)
-    return { type: 'deny', reasonCode: ReasonCode.NotAuthorized, reason: 'the decision failed' }
-  }
-}
-
-/** What a verdict changes of what permissions are about. */
-function changesOf(verdict: Next | AllowPublish): Partial<Pick<WillPacket, 'topic' | 'qos' | 'retain'>> {
-  if (verdict.type === 'next') return {}
-  const { topic, qos, retain } = verdict
-  return {
-    ...(topic === undefined ? {} : { topic }),
-    ...(qos === undefined ? {} : { qos }),
-    ...(retain === undefined ? {} : { retain }),
-  }
-}
-
-function willPublication(
-  core: SessionCore,
-  clientId: string,
-  will: WillPacket,
-  verdict: Next | AllowPublish,
-): Publication {
-  const changes = verdict.type === 'allow' ? verdict : undefined
-  const payload = changes?.payload ? Buffer.from(changes.payload) : will.payload
-  const publication = new Publication(
-    changes?.topic ?? will.topic,
-    changes?.qos ?? will.qos,
-    changes?.retain ?? will.retain,
-    false,
-    0,
-    payload,
-    0,
-    payload.length,
-  )
-  publication.properties = changes?.properties ?? will.properties
-  publication.publisher = clientId
-  publication.startExpiry(core.clock)
-  return publication
 }

@@ -1,5 +1,5 @@
 import type { MessageProperties, QoS } from '../messages.ts'
-import { Publication } from '../publication.ts'
+import { msOfTenths, Publication, tenthsOf } from '../publication.ts'
 import type { RecordReader, RecordWriter } from './record.ts'
 
 const Flag = {
@@ -9,6 +9,8 @@ const Flag = {
   Properties: 0b0001_0000,
   OwnTopic: 0b0010_0000,
   Original: 0b0100_0000,
+  /** It was written since statemq notes when messages come. */
+  Arrived: 0b1000_0000,
 } as const
 
 const Property = {
@@ -23,6 +25,7 @@ const Property = {
 /** A message as it was published; what differs from subscriber to subscriber is its delivery's. */
 export function writeMessage(out: RecordWriter, publication: Publication): void {
   const { topic, ownTopic, original, publisher, qos, retain, expiresAtMs, properties, payload } = publication
+  const arrivedAtMs = msOfTenths(publication.arrived)
   const hasProperties = properties !== undefined && Object.keys(properties).length > 0
   out.uint8(
     qos |
@@ -30,11 +33,13 @@ export function writeMessage(out: RecordWriter, publication: Publication): void 
       (expiresAtMs === Infinity ? 0 : Flag.Expires) |
       (hasProperties ? Flag.Properties : 0) |
       (ownTopic === undefined ? 0 : Flag.OwnTopic) |
-      (original === undefined ? 0 : Flag.Original),
+      (original === undefined ? 0 : Flag.Original) |
+      (arrivedAtMs === undefined ? 0 : Flag.Arrived),
   )
   out.text(topic).text(publisher)
   if (ownTopic !== undefined) out.text(ownTopic)
   if (expiresAtMs !== Infinity) out.double(expiresAtMs)
+  if (arrivedAtMs !== undefined) out.varint(Math.max(0, Math.round(arrivedAtMs / 100)))
   if (hasProperties) writeProperties(out, properties)
   out.bytes(payload)
   if (original !== undefined) writeMessage(out, original)
@@ -47,12 +52,14 @@ export function readMessage(record: RecordReader): Publication {
   const publisher = record.text()
   const ownTopic = (flags & Flag.OwnTopic) === 0 ? undefined : record.text()
   const expiresAtMs = (flags & Flag.Expires) === 0 ? Infinity : record.double()
+  const arrived = (flags & Flag.Arrived) === 0 ? 0 : tenthsOf(record.varint() * 100)
   const properties = (flags & Flag.Properties) === 0 ? undefined : readProperties(record)
   const payload = Buffer.from(record.bytes())
   const qos = (flags & Flag.QoS) as QoS
   const publication = new Publication(topic, qos, (flags & Flag.Retain) !== 0, false, 0, payload, 0, payload.length)
   publication.publisher = publisher
   publication.ownTopic = ownTopic
+  publication.arrived = arrived
   publication.expiresAtMs = expiresAtMs
   publication.properties = properties
   if ((flags & Flag.Original) !== 0) publication.original = readMessage(record)

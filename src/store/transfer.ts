@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 import { StatemqError } from '../errors.ts'
 import type { MessageProperties } from '../messages.ts'
-import { Publication } from '../publication.ts'
+import { msOfTenths, Publication, tenthsOf } from '../publication.ts'
 import type { BatchMessage } from './batch-record.ts'
 import { encodeEntry, type StoreEntry } from './entries.ts'
 import type { Environment, Step } from './lmdb-environment.ts'
@@ -24,6 +24,7 @@ const messageSchema = z.strictObject({
   qos,
   retain: z.boolean(),
   expiresAtMs: z.number().optional(),
+  arrivedAtMs: z.number().optional(),
   properties: z
     .strictObject({
       payloadFormatIndicator: z.boolean().optional(),
@@ -135,9 +136,11 @@ function messageLine({
   qos: ofQoS,
   retain,
   expiresAtMs,
+  arrived,
   properties,
   payload,
 }: Publication): MessageLine {
+  const arrivedAtMs = msOfTenths(arrived)
   const { correlationData, userProperties, ...others } = properties ?? {}
   return {
     topic,
@@ -145,6 +148,7 @@ function messageLine({
     qos: ofQoS,
     retain,
     ...(expiresAtMs !== Infinity && { expiresAtMs }),
+    ...(arrivedAtMs !== undefined && { arrivedAtMs }),
     ...(properties && {
       properties: {
         ...others,
@@ -246,10 +250,11 @@ function messageOf({ message, ...delivery }: z.output<typeof deliverySchema>): B
 }
 
 function publicationOf(message: z.output<typeof messageSchema>): Publication {
-  const { topic, publisher, qos: ofQoS, retain, expiresAtMs, properties, payload } = message
+  const { topic, publisher, qos: ofQoS, retain, expiresAtMs, arrivedAtMs, properties, payload } = message
   const publication = new Publication(topic, ofQoS, retain, false, 0, payload, 0, payload.length)
   publication.publisher = publisher
   if (expiresAtMs !== undefined) publication.expiresAtMs = expiresAtMs
+  if (arrivedAtMs !== undefined) publication.arrived = tenthsOf(arrivedAtMs)
   if (properties) publication.properties = properties as MessageProperties
   return publication
 }

@@ -31,6 +31,7 @@ test('identifiers count up from 1 and an unknown one has no entry', () => {
     subscriptionIdentifiers: undefined,
     group: undefined,
     place: 0,
+    sent: 0,
   })
 })
 

@@ -12,6 +12,7 @@ import type { Connection } from '../../../src/session/connection.ts'
 import { Keeper } from '../../../src/session/keeper.ts'
 import type { OutboundHost, OutboundLimits } from '../../../src/session/outbound-host.ts'
 import { Outbound } from '../../../src/session/outbound.ts'
+import { TurnClock } from '../../../src/router/turn-clock.ts'
 import { MemoryStore } from '../../../src/store/memory.ts'
 import type { QueuedMessage } from '../../../src/stored.ts'
 import { publicationOf } from '../../support/publications.ts'
@@ -95,6 +96,8 @@ class Rig implements OutboundHost {
   nowMs(): number {
     return this.nowAtMs
   }
+
+  readonly turn = new TurnClock(this)
 
   groupOf(): DeliveryGroup {
     throw new Error('nothing is shared here')
