@@ -1,4 +1,6 @@
 export { brokerMachine, type BrokerMachineEmitted, type BrokerMachineEvent, type DrainInput } from './broker.machine.ts'
+export { extendSession, type SessionStates } from './session.extend.ts'
+export { sessionSetup } from './session.setup.ts'
 export {
   sessionMachine,
   type AdmissionOutcome,

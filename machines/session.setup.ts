@@ -161,6 +161,13 @@ export const sessionSetup = setup({
     wakeDelivery: provided('wakeDelivery'),
     holdDelivery: provided('holdDelivery'),
     releaseDelivery: provided('releaseDelivery'),
+    /**
+     * For states of your own: messages wait for the session as they do for a client that does not read, and shared
+     * ones go to others. Everything else goes on: acknowledgements, pings, what the client publishes.
+     */
+    suspendDelivery: provided('suspendDelivery'),
+    /** What has waited goes out. */
+    resumeDelivery: provided('resumeDelivery'),
     armWill: provided('armWill'),
     /** Starts the delay; publishes at once when there is none. */
     releaseWill: provided('releaseWill'),

@@ -206,6 +206,8 @@ export type SessionEvent =
   | { readonly type: 'delivery.drained' }
   | { readonly type: 'will.settled' }
   | { readonly type: 'broker.drain' }
+  /** One of your own, for states of your own (`extendSession`); the chart that comes with the broker has no use for any. */
+  | { readonly type: `custom.${string}`; readonly details?: unknown }
 
 /** By name: the value now and before; undefined where there is none. */
 export type Changes<T> = Readonly<Record<string, { readonly value: T | undefined; readonly previous: T | undefined }>>

@@ -32,6 +32,9 @@ export function implement(machine: SessionMachine, core: SessionCore, wills: Wil
   for (const state of STATES) {
     if (!(state in machine.states)) throw new StatemqError('SMQ_MACHINE_INVALID', `there is no state "${state}"`)
   }
+  const foreign = Object.keys(machine.states).find((state) => !STATES.includes(state))
+  // Everybody who looks at a session knows six; `extendSession` says where others go.
+  if (foreign !== undefined) throw new StatemqError('SMQ_MACHINE_INVALID', `"${foreign}" would be a top-level state`)
   const ours = implementations(core, wills)
   const own = machine.implementations
   const bare = sessionMachine.implementations
@@ -41,9 +44,11 @@ export function implement(machine: SessionMachine, core: SessionCore, wills: Wil
     guards: keepForeign(ours.guards, own.guards, bare.guards),
   }
   // Whoever decides in our place is asked about every client, also where we would know at once.
-  core.decidesAtOnce = (['actors', 'actions', 'guards'] as const).every((kind) =>
-    SKIPPED[kind].every((name) => (own[kind] as Table)[name] === (bare[kind] as Table)[name]),
-  )
+  core.decidesAtOnce =
+    machine.config.states?.authenticating === sessionMachine.config.states?.authenticating &&
+    (['actors', 'actions', 'guards'] as const).every((kind) =>
+      SKIPPED[kind].every((name) => (own[kind] as Table)[name] === (bare[kind] as Table)[name]),
+    )
   return quicken(machine.provide(kept as Parameters<SessionMachine['provide']>[0]))
 }
 
@@ -268,6 +273,14 @@ function sessionActions(host: (acting: Acting) => Session) {
         session.pump()
         connection?.resume('throttle')
       })
+    },
+    suspendDelivery: (acting: Acting) => {
+      host(acting).isSuspended = true
+    },
+    resumeDelivery: (acting: Acting) => {
+      const session = host(acting)
+      session.isSuspended = false
+      queueMicrotask(() => session.pump())
     },
     dropSession: (acting: Acting) => {
       const session = host(acting)

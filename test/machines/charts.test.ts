@@ -74,7 +74,10 @@ describe('machines', () => {
       if (guard !== undefined) used.guards.add(guard)
       for (const item of actions) used.actions.add(typeof item === 'function' ? item.name : nameOf(item))
     }
-    expect(used).toEqual(known)
+    // These are for states that somebody adds (`extendSession`): test/machines/extended.test.ts.
+    const forOthers = machine.id === 'session' ? ['suspendDelivery', 'resumeDelivery'] : []
+    for (const name of forOthers) expect(used.actions).not.toContain(name)
+    expect({ ...used, actions: new Set([...used.actions, ...forOthers]) }).toEqual(known)
   })
 
   it.each(Object.entries(machines))('threat 98: %s has no delay of its own, deadlines come as events', (_, machine) => {
