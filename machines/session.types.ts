@@ -1,4 +1,5 @@
 import type { ConnectRequest, Grant } from '../src/hooks.ts'
+import type { Decision } from '../src/inspection.ts'
 import type { ConnectionInfo, ProtocolVersion, QoS } from '../src/messages.ts'
 import type { TakeoverPolicy } from '../src/options.ts'
 import type {
@@ -93,8 +94,14 @@ export interface SessionContext {
   readonly end: SessionOutput | undefined
 }
 
+/** Whose decision it was, for the history of a session. The chart goes by none of it. */
+export interface Decided {
+  /** Default: as the type of the event says, the operator's for `session.disconnect`. */
+  readonly decision?: Decision
+}
+
 /** Why a client is sent away. */
-export interface Farewell {
+export interface Farewell extends Decided {
   readonly reasonCode: ReasonCode
   readonly reason: string
   /** With 0x9C or 0x9D: where to go instead. */
@@ -115,7 +122,7 @@ export type AuthenticationOutcome =
       readonly keepsProperties?: boolean
     }
   | Denial
-  | { readonly type: 'challenged' }
+  | ({ readonly type: 'challenged' } & Decided)
 
 /** A newcomer and the session that lives under its client identifier. */
 export interface Takeover {
@@ -131,7 +138,7 @@ export interface Takeover {
 
 /** What the `admit` actor finds out: `incumbent` is the session that it was decided against. */
 export type AdmissionOutcome =
-  | {
+  | (Decided & {
       readonly type: 'admitted'
       readonly incumbent: string | undefined
       readonly sessionExpiryIntervalSeconds: number
@@ -139,11 +146,11 @@ export type AdmissionOutcome =
       readonly connect?: ConnectRequest
       /** Where there is an incumbent. Default: nobody has to be asked. */
       readonly takeover?: Takeover
-    }
+    })
   | Denial
 
 /** What a newcomer hands to the session that already lives. */
-export interface Handover {
+export interface Handover extends Decided {
   readonly connection: ConnectionInfo
   readonly connect: ConnectRequest
   readonly grant: Grant
@@ -160,7 +167,7 @@ export type SessionEvent =
       readonly sessionExpiryIntervalSeconds: number | undefined
     }
   /** The stream ended. */
-  | { readonly type: 'connection.closed' }
+  | ({ readonly type: 'connection.closed' } & Decided)
   /** The codec or the session found that the peer broke the protocol. */
   | {
       readonly type: 'connection.failed'
@@ -177,7 +184,7 @@ export type SessionEvent =
   /** A newcomer was admitted while this session was online. */
   | ({ readonly type: 'session.takeover' } & Handover)
   /** A newcomer starts afresh under this client identifier. */
-  | { readonly type: 'session.discard' }
+  | ({ readonly type: 'session.discard' } & Decided)
   | ({ readonly type: 'session.disconnect' } & Farewell)
   | { readonly type: 'session.expire' }
   /** The grant is about to end. */

@@ -139,6 +139,7 @@ class Engine implements Broker {
     return (this.#inspection ??= new Inspection({
       core: this.#core,
       wills: this.#wills,
+      guard: this.#guard,
       facts: {
         state: () => this.state,
         store: this.#entrances.options.store?.type ?? 'memory',

@@ -291,6 +291,8 @@ export interface BrokerOptions {
   readonly sharedSubscriptionAvailable?: boolean
   /** Where sessions, their messages, wills and retained messages rest. Default: in memory. */
   readonly store?: StoreOptions
+  /** Keeps the last steps of every client's chart, and who decided on them: `limits.maxTransitionsPerSession`. Default: false. */
+  readonly history?: boolean
   /** Time and timers. Default: the system's. */
   readonly clock?: Clock
   /** Default: silent. */

@@ -20,6 +20,11 @@ export interface AuthenticationPolicy {
   readonly limits: Pick<Limits, 'maxSessionProperties' | 'maxSessionPropertyBytes'>
 }
 
+/** Filled in as a chain goes on: who was asked last, also where it never answered. */
+export interface Asking {
+  authenticator: string | undefined
+}
+
 /**
  * Asks the authenticators in order. One that serves authentication methods is asked about CONNECTs
  * with such a method, the others about those without. The first verdict but `next` stands; where all
@@ -30,6 +35,7 @@ export function authenticate(
   request: AuthenticationRequest,
   policy: AuthenticationPolicy,
   clock: Pick<Clock, 'nowMs'>,
+  asking: Asking = { authenticator: undefined },
 ): Decision | Promise<Decision> {
   const method = request.authenticationMethod
   const asked = policy.authenticators.filter((authenticator) =>
@@ -38,9 +44,10 @@ export function authenticate(
       : authenticator.methods?.includes(method),
   )
   for (const [at, authenticator] of asked.entries()) {
+    asking.authenticator = authenticator.name
     const verdict = authenticator.authenticate(request)
     // As long as they answer at once the chain does too: a client that needs no wait is let in within the turn.
-    if (isPromise(verdict)) return askOn(request, policy, clock, asked, at, verdict)
+    if (isPromise(verdict)) return askOn(request, policy, clock, asked, at, verdict, asking)
     if (verdict?.type !== 'next') return decision(verdict, authenticator, request, policy, clock)
   }
   return undecided(method, asked.length > 0, policy)
@@ -53,10 +60,12 @@ async function askOn(
   asked: readonly Authenticator[],
   at: number,
   pending: Promise<Verdict>,
+  asking: Asking,
 ): Promise<Decision> {
   for (let verdict = await pending, i = at; ; verdict = await asked[i]!.authenticate(request)) {
     if (verdict?.type !== 'next') return decision(verdict, asked[i]!, request, policy, clock)
     if (++i === asked.length) return undecided(request.authenticationMethod, true, policy)
+    asking.authenticator = asked[i]!.name
   }
 }
 

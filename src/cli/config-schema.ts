@@ -129,6 +129,7 @@ const brokerOptions = {
     })
     .exactOptional(),
   retainedOfRevoked: z.enum(['keep', 'purge']).exactOptional(),
+  history: z.boolean().exactOptional(),
   overflowPolicy: z.enum(['drop-oldest', 'drop-newest', 'disconnect']).exactOptional(),
   sharedSubscriptionStrategy: z.enum(['round-robin', 'sticky', 'random', 'least-inflight']).exactOptional(),
   responseInformation: z.string().exactOptional(),

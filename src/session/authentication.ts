@@ -1,12 +1,21 @@
 import { randomUUID } from 'node:crypto'
 
 import type { AuthenticationOutcome, WillSummary } from '../../machines/session.machine.ts'
-import { authenticate, undecided, type Decision } from '../auth/chain.ts'
-import { deny, isPromise, type Allow, type AuthenticationRequest, type ConnectRequest, type Grant } from '../hooks.ts'
+import { authenticate, undecided, type Asking, type Decision as ChainDecision } from '../auth/chain.ts'
+import {
+  deny,
+  isPromise,
+  type Allow,
+  type AuthenticationRequest,
+  type ConnectRequest,
+  type Deny,
+  type Grant,
+} from '../hooks.ts'
 import type { AuthPacket, ConnectPacket, WillPacket } from '../messages.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { admitAtOnce } from './admission.ts'
 import { hookFailed, withTimeout } from './decide.ts'
+import { decided, withRedirect } from './decided.ts'
 import { currentPolicy } from './entrances.ts'
 import { fixedPropertiesOf } from './fixed-properties.ts'
 import { makeGrant, proposedProperties } from './grants.ts'
@@ -14,6 +23,9 @@ import { applyModifiers } from './modifiers.ts'
 import type { Session } from './session.ts'
 
 const ReAuthenticate = ReasonCode.ReAuthenticate
+
+/** What the authenticators say, or a limit in their place. */
+type Decision = ChainDecision & { readonly limit?: 'maxAuthRounds' | 'maxAuthBytes' }
 
 /**
  * One authentication under way, with its secrets. It is the only place where they are kept, it is
@@ -75,7 +87,7 @@ export function beginConnect(session: Session, packet: ConnectPacket): void {
   // The connection may have waited while the options were taken anew.
   session.policy = currentPolicy(session.policy)
   session.connection?.limitOutbound(packet.maximumPacketSizeBytes ?? Infinity, packet.requestProblemInformation)
-  if (session.overload !== undefined) return session.refusePacket(session.overload, 'the broker is busy')
+  if (session.overload !== undefined) return refuseOverload(session, session.overload)
   const { maxClientIdBytes } = session.policy.limits
   let { clientId } = packet
   if (clientId === '') {
@@ -88,10 +100,9 @@ export function beginConnect(session: Session, packet: ConnectPacket): void {
     clientId = `auto-${randomUUID()}`
     session.hasAssignedId = true
   } else if (Buffer.byteLength(clientId) > maxClientIdBytes) {
-    return session.refusePacket(
-      ReasonCode.ClientIdentifierNotValid,
-      `the client identifier is over ${maxClientIdBytes} bytes`,
-    )
+    const code = ReasonCode.ClientIdentifierNotValid
+    const reason = `the client identifier is over ${maxClientIdBytes} bytes`
+    return session.refusePacket(code, reason, false, decided('limit', 'maxClientIdBytes', reason, code))
   }
   session.clientId = clientId
   session.exchange = new Exchange(packet.password, packet.authenticationData, false)
@@ -106,6 +117,12 @@ export function beginConnect(session: Session, packet: ConnectPacket): void {
   // With a method the client may answer with AUTH; otherwise whatever follows waits for CONNACK.
   if (session.state === 'authenticating' && packet.authenticationMethod === undefined)
     session.connection?.pause('decision')
+}
+
+function refuseOverload(session: Session, reasonCode: ReasonCode): void {
+  const limit = reasonCode === ReasonCode.ServerBusy ? 'maxConnections' : 'maxConnectsPerSecond'
+  const reason = 'the broker is busy'
+  session.refusePacket(reasonCode, reason, false, decided('limit', limit, reason, reasonCode))
 }
 
 function connectRequest(session: Session, packet: ConnectPacket): ConnectRequest {
@@ -147,9 +164,13 @@ export function onAuthPacket(session: Session, packet: AuthPacket): void {
 function decide(session: Session, exchange: Exchange, connect: ConnectRequest): Decision | Promise<Decision> {
   const { policy, core } = session
   session.decidedAfter = core.registry.revocations
+  const turnedAway = core.door.refusal(session, undefined)
+  if (turnedAway) return { verdict: turnedAway, authenticator: 'none' }
   const { maxAuthRounds, maxAuthBytes, decisionTimeoutMs } = policy.limits
   if (exchange.round > maxAuthRounds || exchange.bytes > maxAuthBytes) {
-    return { verdict: deny(ReasonCode.NotAuthorized, 'the authentication exchange is too long'), authenticator: 'none' }
+    const refusal = deny(ReasonCode.NotAuthorized, 'the authentication exchange is too long')
+    const limit = exchange.round > maxAuthRounds ? 'maxAuthRounds' : 'maxAuthBytes'
+    return { verdict: refusal, authenticator: 'none', limit }
   }
   // Nobody is asked: what an authenticator would get to see costs more than the answer.
   if (policy.authenticators.length === 0) return undecided(connect.authenticationMethod, false, policy)
@@ -173,22 +194,23 @@ function decide(session: Session, exchange: Exchange, connect: ConnectRequest): 
       return exchange.signal
     },
   }
+  const asking: Asking = { authenticator: undefined }
   try {
     // Those of now, also for who is online since before a reload: what was taken out renews no grant.
-    const decision = authenticate(request, currentPolicy(policy), core.clock)
+    const decision = authenticate(request, currentPolicy(policy), core.clock, asking)
     if (!isPromise(decision)) return decision
     return withTimeout(core.clock, decisionTimeoutMs, 'authenticate', decision).catch((error: unknown) =>
-      failedDecision(session, error),
+      failedDecision(session, error, asking),
     )
   } catch (error) {
-    return failedDecision(session, error)
+    return failedDecision(session, error, asking)
   }
 }
 
 /** Semantics 7.11: a decision that fails is a refusal. */
-function failedDecision({ core, clientId }: Session, error: unknown): Decision {
+function failedDecision({ core, clientId }: Session, error: unknown, { authenticator = 'none' }: Asking): Decision {
   hookFailed(core.events, 'authenticate', clientId, error)
-  return { verdict: deny(ReasonCode.NotAuthorized, 'authentication failed'), authenticator: 'none' }
+  return { verdict: deny(ReasonCode.NotAuthorized, 'authentication failed'), authenticator }
 }
 
 /**
@@ -201,6 +223,7 @@ function decidedAtOnce(session: Session): AdmittedAtOnce | undefined {
   if (decision === undefined || isPromise(decision) || decision.verdict.type !== 'allow') return undefined
   // Limits of its own may refuse it yet.
   if (decision.verdict.limits !== undefined || decision.verdict.connack !== undefined) return undefined
+  if (session.core.door.refusal(session, decision.verdict.principal) !== undefined) return undefined
   const sessionExpiryIntervalSeconds = admitAtOnce(session)
   if (sessionExpiryIntervalSeconds === undefined) return undefined
   return { verdict: decision.verdict, authenticator: decision.authenticator, sessionExpiryIntervalSeconds }
@@ -218,17 +241,28 @@ export async function runAuthentication(session: Session): Promise<Authenticatio
   if (!exchange || !request) throw new Error('no exchange is under way')
   const pending = exchange.decision ?? decide(session, exchange, request)
   exchange.decision = undefined
-  const { verdict, authenticator } = await pending
+  const given = await pending
+  const { verdict, authenticator } = given
   // The answer came too late for its connection, and the next one may have an exchange of its own.
   if (session.exchange !== exchange) throw new Error('the exchange has ended')
   if (verdict.type === 'challenge') {
     exchange.reply = verdict.authenticationData
-    return { type: 'challenged' }
+    return { type: 'challenged', decision: decided('authenticator', authenticator, 'asks for another round') }
   }
   if (verdict.type === 'allow') return allowed(session, exchange, verdict, authenticator)
   endExchange(session)
   const { reasonCode, reason, serverReference } = verdict
-  return { type: 'denied', reasonCode, reason, ...(serverReference === undefined ? {} : { serverReference }) }
+  const decision = refusedBy(given, verdict)
+  return { type: 'denied', reasonCode, reason, decision, ...(serverReference === undefined ? {} : { serverReference }) }
+}
+
+function refusedBy({ authenticator, limit }: Decision, { reasonCode, reason, serverReference }: Deny) {
+  const text = withRedirect(reason, serverReference)
+  if (limit !== undefined) return decided('limit', limit, text, reasonCode)
+  // Nobody had an opinion.
+  return authenticator === 'none'
+    ? decided('broker', '', text, reasonCode)
+    : decided('authenticator', authenticator, text, reasonCode)
 }
 
 function allowed(
@@ -246,7 +280,9 @@ function allowed(
   // A session belongs to its principal (semantics 7.4), whatever else its client can prove to be.
   if (grant.principal !== present?.principal) {
     session.authenticatedReply = undefined
-    return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason: 'another principal' }
+    const reason = 'another principal'
+    const decision = decided('authenticator', authenticator, reason, ReasonCode.NotAuthorized)
+    return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason, decision }
   }
   const keepsProperties = verdict.properties === undefined && policy.reauthenticationProperties === 'keep'
   return { type: 'allowed', grant, keepsProperties }

@@ -1,7 +1,10 @@
 import { StatemqError } from '../errors.ts'
 import type { EventSink } from '../events.ts'
 import type { Deny } from '../hooks.ts'
+import type { Decision } from '../inspection.ts'
 import type { Clock } from '../options.ts'
+import type { ReasonCode } from '../reason-codes.ts'
+import { decided } from './decided.ts'
 
 /** Which plugin a verdict or an error came from, and which one a chain under way is waiting for. */
 const plugins = new WeakMap<object, string>()
@@ -54,6 +57,12 @@ export function hookDenied(events: EventSink, hook: string, clientId: string, ve
   if (!events.observed) return
   const { reasonCode, reason } = verdict
   events.emit({ type: 'hook.denied', hook, ...pluginOf(verdict), clientId, reasonCode, reason })
+}
+
+/** The decision of a hook, with the plugin that gave this verdict or this error. */
+export function decidedByHook(hook: string, given: unknown, reason: string, reasonCode: ReasonCode): Decision {
+  const { plugin } = pluginOf(given)
+  return decided('hook', plugin === undefined ? hook : `${plugin}.${hook}`, reason, reasonCode)
 }
 
 function pluginOf(thing: unknown): { readonly plugin?: string } {

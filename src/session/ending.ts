@@ -1,5 +1,6 @@
 import { ProtocolError } from '../errors.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import { decided } from './decided.ts'
 import { cancelConnectionDeadlines } from './grant-deadlines.ts'
 import { reportEnd } from './observing.ts'
 import { enterState } from './reporting.ts'
@@ -13,15 +14,22 @@ export function handlerFailed(session: Session, error: unknown): void {
   const { core, id: sessionId, clientId, names } = session
   core.logger.error({ sessionId, clientId, err: error }, 'a packet handler failed')
   core.events.emit({ type: 'session.failed', ...names, error })
-  session.send({
-    type: 'session.disconnect',
-    reasonCode: ReasonCode.ImplementationSpecificError,
-    reason: 'internal error',
-  })
+  const reasonCode = ReasonCode.ImplementationSpecificError
+  const decision = decided('broker', '', 'what was done for a packet or a timer threw', reasonCode)
+  session.send({ type: 'session.disconnect', reasonCode, reason: 'internal error', decision })
+}
+
+/** Its overflow policy is `disconnect`. */
+export function outboxOverflowed(session: Session): void {
+  const reasonCode = ReasonCode.QuotaExceeded
+  const reason = 'the outbox is full'
+  const decision = decided('limit', 'maxQueuedMessages', reason, reasonCode)
+  session.send({ type: 'session.disconnect', reasonCode, reason, decision })
 }
 
 /** The actor itself failed: this session is over, and no other. */
 export function failSession(session: Session, error: unknown): void {
+  session.core.charts.failed(session)
   session.core.logger.error({ sessionId: session.id, clientId: session.clientId, err: error }, 'a session actor failed')
   session.core.events.emit({ type: 'session.failed', ...session.names, error })
   const connection = session.releaseConnection()

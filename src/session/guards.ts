@@ -1,5 +1,5 @@
 import type { SessionContext, Takeover } from '../../machines/session.machine.ts'
-import { exceedsQuota } from './admission.ts'
+import { exceededQuota } from './admission.ts'
 import type { SessionCore } from './core.ts'
 import { isRevokedSince } from './registry.ts'
 import type { Session } from './session.ts'
@@ -38,7 +38,7 @@ export function sessionGuards({ registry, clock }: SessionCore, host: (acting: A
     },
     exceedsQuota: (acting: Acting) => {
       const { sessionExpiryIntervalSeconds, grant } = acting.context
-      return exceedsQuota(host(acting), sessionExpiryIntervalSeconds, grant!)
+      return exceededQuota(host(acting), sessionExpiryIntervalSeconds, grant!) !== undefined
     },
     resumesIncumbent: (acting: Acting) => {
       const newcomer = host(acting)

@@ -2,6 +2,7 @@ import { assign, fromPromise } from 'xstate'
 
 import { sessionMachine, type SessionContext, type SessionMachine } from '../../machines/session.machine.ts'
 import { StatemqError } from '../errors.ts'
+import type { Decision } from '../inspection.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { runAdmission } from './admission.ts'
 import { adopt } from './adoption.ts'
@@ -10,6 +11,7 @@ import { authorityActions } from './authority.ts'
 import { connack } from './connack.ts'
 import { armGrantDeadline, cancelConnectionDeadlines, scheduleConnectionDeadline } from './grant-deadlines.ts'
 import type { SessionCore } from './core.ts'
+import { decided } from './decided.ts'
 import { dropSession } from './ending.ts'
 import { sessionGuards, type Acting } from './guards.ts'
 import { refuseConnect, sayGoodbye, type Farewell } from './farewell.ts'
@@ -211,6 +213,12 @@ function countTakeover({ registry, clock }: SessionCore, { clientId, policy }: S
   registry.countTakeover(clientId, clock.nowMs(), policy.limits.maxTakeoversPerTenSeconds)
 }
 
+/** Which connection it was that a session went to, where somebody keeps a history. */
+function newerThan({ core, id }: Session): { readonly decision?: Decision } {
+  if (!core.charts.isObserved) return {}
+  return { decision: decided('client', '', `a newer connection under its client identifier: ${id}`) }
+}
+
 function takeoverActions(core: SessionCore, host: (acting: Acting) => Session) {
   const { registry } = core
   return {
@@ -222,7 +230,7 @@ function takeoverActions(core: SessionCore, host: (acting: Acting) => Session) {
       const incumbent = registry.sessions.get(host(acting).clientId)
       if (incumbent === undefined) return
       countTakeover(core, host(acting), incumbent)
-      incumbent.send({ type: 'session.discard' })
+      incumbent.send({ type: 'session.discard', ...newerThan(host(acting)) })
       // That it is gone is a promise as well.
       if (incumbent.keeper !== undefined) holdConnack(host(acting))
     },
@@ -235,7 +243,8 @@ function takeoverActions(core: SessionCore, host: (acting: Acting) => Session) {
       const moved = newcomer.releaseConnection()
       registry.handovers.set(incumbent.id, { newcomer, connection: moved })
       const { connection, connect, grant, will, sessionExpiryIntervalSeconds } = acting.context
-      const handover = { connection, connect: connect!, grant: grant!, will, sessionExpiryIntervalSeconds }
+      const given = { connection, connect: connect!, grant: grant!, will, sessionExpiryIntervalSeconds }
+      const handover = { ...given, ...newerThan(newcomer) }
       incumbent.send({ type: incumbent.state === 'offline' ? 'session.resume' : 'session.takeover', ...handover })
       // Nobody took it: the incumbent failed at this very moment.
       if (registry.handovers.delete(incumbent.id)) moved?.end()

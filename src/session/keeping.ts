@@ -2,6 +2,7 @@ import type { SessionContext } from '../../machines/session.machine.ts'
 import { StatemqError } from '../errors.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import type { Connection } from './connection.ts'
+import { decided } from './decided.ts'
 import { refuseConnect } from './farewell.ts'
 import { Keeper } from './keeper.ts'
 import type { Session } from './session.ts'
@@ -38,11 +39,10 @@ export function holdAnswers(session: Session): void {
       core.logger.error({ sessionId: session.id, clientId: session.clientId, err: error }, 'the store did not keep it')
       if (session.connection !== connection) return
       if (unanswered.get(connection) === durable) return refuseUnanswered(session, faultCode(error))
-      session.send({
-        type: 'session.disconnect',
-        reasonCode: ReasonCode.QuotaExceeded,
-        reason: 'the store did not keep it',
-      })
+      const reasonCode = ReasonCode.QuotaExceeded
+      const reason = 'the store did not keep it'
+      const decision = decided('broker', 'store', reason, reasonCode)
+      session.send({ type: 'session.disconnect', reasonCode, reason, decision })
     },
   )
 }
@@ -58,8 +58,9 @@ export function holdConnack(session: Session): void {
 
 /** MQTT-3.14.0-1: there was no CONNACK yet, so it is not DISCONNECT that says no. The session goes on without it. */
 function refuseUnanswered(session: Session, reasonCode: ReasonCode): void {
-  refuseConnect(session, { reasonCode, reason: 'the store keeps nothing just now' })
-  session.send({ type: 'connection.closed' })
+  const reason = 'the store keeps nothing just now'
+  refuseConnect(session, { reasonCode, reason })
+  session.send({ type: 'connection.closed', decision: decided('broker', 'store', reason, reasonCode) })
 }
 
 /** What a client is told of a store that takes nothing: it is full, or away. */

@@ -5,6 +5,7 @@ import type { BrokerOptions, Clock, Logger } from '../options.ts'
 import { Router, type RouterOptions } from '../router/router.ts'
 import type { SessionStore } from '../stored.ts'
 import { rolesInForce } from './access.ts'
+import { ChartSteps } from './chart-steps.ts'
 import type { SessionCore } from './core.ts'
 import { Deadlines } from './deadlines.ts'
 import { deliverSafely } from './deliver.ts'
@@ -13,6 +14,7 @@ import { ObserverCalls } from './observer-calls.ts'
 import { RateLimit } from './rate-limit.ts'
 import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
+import { TransitionHistory } from './transition-history.ts'
 
 /** What the core is made of, besides its options. */
 export interface CoreParts {
@@ -29,11 +31,14 @@ export interface CoreParts {
 export function makeCore({ options, limits: inForce, clock, logger, events, store }: CoreParts): SessionCore {
   const limits = inForce()
   const onError = (error: unknown): void => logger.error({ err: error }, 'a deadline failed')
-  return {
+  const registry = new Registry()
+  const core: SessionCore = {
     clock,
     deadlines: new Deadlines(clock, limits.maxDeadlinesPerTurn, onError),
     keepalive: new Keepalive(clock),
-    registry: new Registry(),
+    registry,
+    charts: new ChartSteps(registry, logger, () => clock.nowMs()),
+    history: undefined,
     router: new Router({
       limits,
       strategy: options.sharedSubscriptionStrategy ?? 'round-robin',
@@ -56,4 +61,6 @@ export function makeCore({ options, limits: inForce, clock, logger, events, stor
     decidesAtOnce: true,
     machine: sessionMachine,
   }
+  if (options.history === true) core.history = new TransitionHistory(core)
+  return core
 }

@@ -7,6 +7,7 @@ import type { ActorRef, Snapshot } from 'xstate'
 
 import { sessionMachine } from '../../machines/index.ts'
 import type { SessionContext, SessionEvent, SessionMachine } from '../../machines/index.ts'
+import type { TransitionRecord } from '../../src/inspection.ts'
 import type { SessionActor } from '../../src/session/session.ts'
 import {
   allow,
@@ -184,6 +185,8 @@ export class Rig {
   readonly tapped = new Map<string, Tapped>()
   readonly broker: Broker
   readonly log: BrokerEvent[] = []
+  /** Steps of all charts, as `broker.inspection` tells them. */
+  readonly transitions: TransitionRecord[] = []
   readonly errors: unknown[] = []
   readonly clients: ReplayClient[] = []
   /** The broker's ends of their connections. */
@@ -198,6 +201,7 @@ export class Rig {
   constructor(options: RigOptions = {}) {
     this.broker = createBroker({
       clock: this.clock,
+      history: true,
       machine: tappedMachine(this.tapped, options),
       limits: {
         connectTimeoutMs,
@@ -222,6 +226,7 @@ export class Rig {
       },
     })
     this.broker.events$.subscribe((event) => this.log.push(event))
+    this.broker.inspection.transitions$.subscribe((record) => this.transitions.push(record))
   }
 
   #authenticate(request: AuthenticationRequest): Allow | Promise<Allow | Deny | Challenge> {

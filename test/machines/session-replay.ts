@@ -1,5 +1,5 @@
 /** Replays a way through the session's model on a broker, from outside, and holds the one to the other. */
-import { transition } from 'xstate'
+import { getMicrosteps, transition } from 'xstate'
 import { expect } from 'vitest'
 
 import type { SessionEvent, WillSummary } from '../../machines/index.ts'
@@ -127,11 +127,20 @@ function without(value: unknown, names: readonly string[]): unknown {
   )
 }
 
+/** The active leaves as the history writes them. */
+function pathsOf({ _nodes }: SessionSnapshot): string {
+  const leaves = _nodes.filter(({ type }) => type === 'atomic' || type === 'final')
+  return leaves
+    .toSorted((a, b) => a.order - b.order)
+    .map(({ path }) => path.join('.'))
+    .join(' ')
+}
+
 /** An event as far as the model determines it. */
 function factsOfEvent(event: { readonly type: string }): unknown {
   // What `admit` adds to its answer is not the model's to know.
   const added = event.type.startsWith('xstate.done') ? ['connect', 'takeover'] : []
-  return without(event, [...ownFields, 'reason', 'incumbent', 'serverReference', ...added])
+  return without(event, [...ownFields, 'reason', 'incumbent', 'serverReference', 'decision', ...added])
 }
 
 function factsOfContext({ context }: SessionSnapshot): unknown {
@@ -254,6 +263,7 @@ export class Replay {
     if (happening.isDirect) this.direct += 1
     this.#subject.events.length = 0
     this.rig.log.length = 0
+    this.rig.transitions.length = 0
     const fromMs = this.rig.clock.nowMs()
     await happening.act()
     await this.rig.settle()
@@ -265,11 +275,25 @@ export class Replay {
     const given = forgets ? [event, settled] : [event]
     expect(this.#subject.events.map(factsOfEvent), 'what the chart was given').toEqual(given.map(factsOfEvent))
     this.#compareState(next, fromMs)
+    this.#compareTransitions(before, event)
     this.#compareEvents(before, next, actions, willEvents)
     if (forgets) this.#cause = settled.type
     await this.#compareClients()
     if (actions.some(({ type }) => type === 'sendConnack') && !next.context.resumed && rest.length > 0)
       await this.#subscribe()
+  }
+
+  /** What was recorded of the step is the way that the machine takes, state by state. */
+  #compareTransitions(before: SessionSnapshot, event: ModelEvent): void {
+    const steps = getMicrosteps(modelMachine, before, event)
+    const passed = [before, ...steps.map(([snapshot]) => snapshot)].map(pathsOf)
+    const { sessionId } = this.#subject
+    const records = this.rig.transitions.filter((record) => record.sessionId === sessionId)
+    const recorded = [passed[0]!, ...records.map(({ to }) => to.join(' '))]
+    const distinct = (way: readonly string[]): string[] => way.filter((leaves, at) => leaves !== way[at - 1])
+    expect(distinct(recorded), 'the history shows the states that were passed').toEqual(distinct(passed))
+    const froms = records.map(({ from }) => from.join(' '))
+    expect(froms, 'each step begins where the one before ended').toEqual(recorded.slice(0, records.length))
   }
 
   #settleWill(reached: SessionSnapshot): SessionSnapshot {
