@@ -6,9 +6,15 @@ export interface ChartLayout {
   readonly height: number
   /** A box comes before those inside it. */
   readonly states: readonly ChartBox[]
-  /** Lines from the dot of each state that has an initial one, to that. */
-  readonly starts: readonly (readonly ChartPoint[])[]
+  /** From the dot of each state that has an initial one, to that. */
+  readonly starts: readonly ChartStart[]
   readonly arrows: readonly ChartArrow[]
+}
+
+export interface ChartStart {
+  /** Path of the initial state. */
+  readonly to: string
+  readonly points: readonly ChartPoint[]
 }
 
 export interface ChartPoint {

@@ -1,6 +1,6 @@
 import type { ELK, ElkExtendedEdge, ElkNode } from 'elkjs/lib/elk-api.js'
 
-import type { ChartArrow, ChartBox, ChartEvent, ChartLayout, ChartPoint } from '../chart-layout.ts'
+import type { ChartArrow, ChartBox, ChartEvent, ChartLayout, ChartPoint, ChartStart } from '../chart-layout.ts'
 import type { ChartState } from './chart.ts'
 
 /**
@@ -221,9 +221,11 @@ function boxesOf(laidOut: ElkNode, places: Places, arrows: readonly Arrow[]): Ch
     })
 }
 
-function startsOf(laidOut: ElkNode): ChartPoint[][] {
+function startsOf(laidOut: ElkNode): ChartStart[] {
   const edges = nodesOf(laidOut).flatMap(({ edges: some = [] }) => some)
-  return edges.filter(({ id }) => id.endsWith(':begin')).map(pointsOf)
+  return edges
+    .filter(({ id }) => id.endsWith(':begin'))
+    .map((edge) => ({ to: edge.targets[0] ?? '', points: pointsOf(edge) }))
 }
 
 function pointsOf(edge: ElkExtendedEdge): ChartPoint[] {
