@@ -104,8 +104,8 @@ function hasOfflineQueue({ isOffline, outbound }: Session): boolean {
   return isOffline && outbound !== undefined && outbound.queued > 0
 }
 
-function hasExpiry({ isOffline, deadline }: Session): boolean {
-  return isOffline && deadline?.callback !== undefined
+function hasExpiry({ isOffline, context }: Session): boolean {
+  return isOffline && context.expiresAtMs !== undefined
 }
 
 /** The longest first. */
@@ -114,7 +114,7 @@ function byQueue(a: Session, b: Session): number {
 }
 
 function byExpiry(a: Session, b: Session): number {
-  return (a.deadline?.atMs ?? 0) - (b.deadline?.atMs ?? 0) || compareTexts(a.clientId, b.clientId)
+  return (a.context.expiresAtMs ?? 0) - (b.context.expiresAtMs ?? 0) || compareTexts(a.clientId, b.clientId)
 }
 
 function byDueTime(a: WillHost, b: WillHost): number {
@@ -137,8 +137,8 @@ function queueJob(session: Session): JobRow {
   }
 }
 
-function expiryJob({ id, clientId, deadline }: Session): JobRow {
-  return { ...job('session-expiry', id, clientId), dueAtMs: deadline?.atMs ?? null, canDrop: false }
+function expiryJob({ id, clientId, context }: Session): JobRow {
+  return { ...job('session-expiry', id, clientId), dueAtMs: context.expiresAtMs ?? null, canDrop: false }
 }
 
 function willJob({ id, clientId, dueAtMs, summary }: WillHost): JobRow {

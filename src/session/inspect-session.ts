@@ -163,7 +163,8 @@ export function willOf(host: WillHost): WillDetail {
 function deadlinesOf(session: Session): SessionDetail['deadlines'] {
   const { deadline, authenticationDeadline, grantDeadline, connectionDeadline, will, context } = session
   const named = [
-    ['session ends', session.state === 'offline' ? context.expiresAtMs : deadline?.callback && deadline.atMs],
+    ['CONNECT has to come', deadline?.callback && deadline.atMs],
+    ['session ends', context.expiresAtMs],
     ['authentication has to end', authenticationDeadline?.callback && authenticationDeadline.atMs],
     ['grant is looked at', grantDeadline?.callback && grantDeadline.atMs],
     ['grant ends', context.grant?.expiresAtMs],
