@@ -171,7 +171,7 @@ export interface TransitionRecord {
   readonly sessionId: string
   /** Empty before CONNECT. */
   readonly clientId: string
-  /** XState's event type; empty for the first. */
+  /** XState's event type; empty for the first, and for a step that needs none. */
   readonly event: string
   /** Paths of the active leaves before, without the machine's id: `online.authority.valid`. Empty for the first. */
   readonly from: readonly string[]
@@ -180,10 +180,13 @@ export interface TransitionRecord {
   readonly decision: Decision | null
 }
 
+/** How often an arrow of the chart was taken. */
 export interface TransitionFlow {
-  /** Path of the innermost state that was left. */
+  /** Path of the state that has the transition; empty: where actors begin. */
   readonly from: string
+  /** As the chart names it, `packet.*`; empty where the transition needs none. */
   readonly event: string
+  /** Path of its target. */
   readonly to: string
   readonly count: number
 }

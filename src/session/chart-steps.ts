@@ -51,6 +51,8 @@ export class ChartSteps {
   readonly #leaves = new LeafSets()
   #inspection: { unsubscribe(): void } | undefined = undefined
   #sequence = 0
+  /** The last event that an actor was sent: one that fails by it takes no step. */
+  #sent: { readonly actor: unknown; readonly event: Cause } | undefined = undefined
 
   constructor(registry: Registry, logger: Logger, nowMs: () => number) {
     this.#registry = registry
@@ -91,7 +93,8 @@ export class ChartSteps {
     this.#midway.delete(session.actor)
     const { context } = session.actor.getSnapshot() as { context?: SessionContext }
     if (context === undefined) return
-    this.#tell({ session, event: { type: session.cause }, transitions: [], context }, from, EXPIRED, FAILED_CHART)
+    const event = this.#sent?.actor === session.actor ? this.#sent.event : { type: session.cause }
+    this.#tell({ session, event, transitions: [], context }, from, EXPIRED, FAILED_CHART)
   }
 
   #inspect(event: InspectionEvent): void {
@@ -100,6 +103,7 @@ export class ChartSteps {
         case '@xstate.microstep':
           return this.#stepped(event)
         case '@xstate.event':
+          this.#sent = { actor: event.actorRef, event: event.event }
           if (event.event.type === 'xstate.init') this.#started(event.actorRef as AnyActorRef)
           return
         case '@xstate.snapshot':

@@ -50,6 +50,8 @@ export class ClientHistories {
 
   /** A step of the session that lives under this client identifier. */
   add(clientId: string, record: TransitionRecord, part: 'life' | 'delivery'): void {
+    // One that was there before this history began.
+    if (this.#strangers.size > 0) this.#strangers.delete(clientId)
     this.#insert(this.#of(clientId), part, [record])
   }
 
