@@ -138,6 +138,12 @@ describe('the table of sessions', () => {
     expect(first.total).toBe(8_000)
     const names = pages.flatMap(({ rows }) => rows.map(({ clientId }) => clientId))
     expect(names).toEqual(Array.from({ length: 8_000 }, (_, i) => `c${i}`).sort())
+    // Who scrolls sees one order, and what has become of it since.
+    t.broker.sessions.get('c0')!.expire()
+    expect(await t.inspection.sessions({ ...all, filter: 'all', limit: 1 })).toMatchObject({
+      total: 8_000,
+      rows: [{ clientId: 'c0', state: 'expired' }],
+    })
     // In one go it would be one turn for each order.
     expect(turns).toBeGreaterThan(2)
   })
