@@ -2,12 +2,15 @@ import type { Duplex } from 'node:stream'
 import type { Observable } from 'rxjs'
 
 import type { SessionMachine } from '../machines/session.machine.ts'
+import type { BrokerBans } from './bans.ts'
 import type { BrokerEvent } from './events.ts'
 import type { ConnectionInfo, Message, MessageInput } from './messages.ts'
 import type { Listener } from './net/listen.ts'
 import type { BrokerInspection } from './inspection.ts'
 import type { Limits } from './limits.ts'
-import type { CommonListenerOptions, ListenerOptions, ReloadOptions } from './options.ts'
+import type { MetricsText } from './observe/metrics.ts'
+import type { CommonListenerOptions, InspectOptions, ListenerOptions, ReloadOptions } from './options.ts'
+import type { DrainOptions } from './session/draining.ts'
 import type { Explanation, ExplainRequest } from './session/explain.ts'
 import type { ClientOptions, LocalClient } from './session/local-client.ts'
 import type { BrokerSessions } from './session/sessions.ts'
@@ -22,6 +25,20 @@ export interface BrokerListener extends Listener {
   reload(options: CommonListenerOptions): Promise<void>
 }
 
+/** An open admin API with the inspector's page. */
+export interface Inspector {
+  readonly address: { readonly host: string; readonly port: number }
+  /** Of the page. Where a token was made for this run the URL has it behind `#`: it logs in whoever opens it, for good or ill. */
+  readonly url: string
+  /** The token that was made for this run; undefined where there are tokens or users. */
+  readonly token: string | undefined
+  /** Takes other tokens, users and names. Rejects with SMQ_OPTION_INVALID or SMQ_INSPECT_UNPROTECTED, and has then changed nothing. */
+  reload(options: Pick<InspectOptions, 'tokens' | 'users' | 'hosts'>): Promise<void>
+  /** Takes another key and certificate. Throws SMQ_TLS_INVALID. */
+  setSecureContext(tls: NonNullable<InspectOptions['tls']>): void
+  close(): Promise<void>
+}
+
 /** A running broker. Made by {@link createBroker}. */
 export interface Broker {
   readonly state: 'starting' | 'running' | 'draining' | 'stopped'
@@ -33,11 +50,20 @@ export interface Broker {
    * wait for it. Rejects with SMQ_STORE_LOCKED, SMQ_STORE_VERSION, SMQ_STORE_DAMAGED or SMQ_STORE_FAILED.
    */
   readonly ready: Promise<void>
+  /** The admin API of `createBroker({ inspect })`; undefined without, and until `ready`. */
+  readonly inspector: Inspector | undefined
+  /**
+   * Opens the inspector's page and the admin API; what they need is loaded only then. Rejects with
+   * SMQ_INSPECT_UNPROTECTED, SMQ_OPTION_INVALID, SMQ_LISTEN_FAILED, SMQ_TLS_INVALID or SMQ_BROKER_CLOSED.
+   */
+  inspect(options?: InspectOptions): Promise<Inspector>
   /**
    * What the broker tells those who look into it. From the first time that it is asked for, samples are taken
    * and steps are recorded; until then it costs nothing.
    */
   readonly inspection: BrokerInspection
+  /** What is counted, in the text format of Prometheus, with the metrics of the process. See docs/metrics.md. */
+  metrics(): Promise<MetricsText>
   /** Everything that happens; see docs/hooks.md for how observers are run. */
   readonly events$: Observable<BrokerEvent>
   readonly limits: Limits
@@ -71,6 +97,15 @@ export interface Broker {
    * their own say, and are not asked.
    */
   explain(question: ExplainRequest): Explanation
+  /** Who may not connect. What is added here is forgotten at a restart: see docs/operations.md. */
+  readonly bans: BrokerBans
+  /**
+   * Sends clients away one after the other and lets nobody else in: CONNACK 0x9C or 0x9D with the server
+   * reference, 0x88 without. Resolves with how many were sent away; the broker goes on refusing until
+   * `signal` is aborted or it is closed. Sessions stay what they are, wills go out by the rules, and clients
+   * of this process stay. Rejects with SMQ_OPTION_INVALID or SMQ_BROKER_CLOSED.
+   */
+  drain(options?: DrainOptions): Promise<number>
   /**
    * Drains and stops: no new connections, DISCONNECT 0x8B to MQTT 5 clients, wills by the rules.
    * Persistent sessions stay in the store, where there is one. What has not ended after `drainTimeoutMs` (default 5000) is cut. May be called twice.

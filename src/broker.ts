@@ -5,26 +5,31 @@ import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
 
 import { brokerMachine, type DrainInput } from '../machines/broker.machine.ts'
 import { sessionMachine, type SessionMachine } from '../machines/session.machine.ts'
-import type { Broker, BrokerListener } from './api.ts'
+import type { Broker, BrokerListener, Inspector } from './api.ts'
+import type { BrokerBans } from './bans.ts'
 import { StreamConnection } from './codec/connection.ts'
 import { FlushQueue } from './codec/writer.ts'
-import { countReceived } from './counters.ts'
 import { StatemqError } from './errors.ts'
 import type { BrokerEvent } from './events.ts'
+import { Inspectors } from './inspect/inspectors.ts'
+import { Insight } from './insight.ts'
+import type { BrokerInspection } from './inspection.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
-import { Keeping, Publication } from './publication.ts'
 import { channelBindingOf } from './net/channel-binding.ts'
 import { connectionsByFileLimit } from './net/file-limit.ts'
 import { openListener, type ListenContext, type Listener } from './net/listen.ts'
+import { ownedListener } from './net/owned-listener.ts'
 import { describeStream } from './net/stream-info.ts'
 import { EventBus } from './observe/event-bus.ts'
 import { guardLogger } from './observe/guarded-logger.ts'
 import { GuardedObservable } from './observe/guarded.ts'
+import type { MetricsText } from './observe/metrics.ts'
 import {
   reachesOtherMachines,
   type BrokerOptions,
   type Clock,
+  type InspectOptions,
   type ListenerOptions,
   type Logger,
   type ReloadOptions,
@@ -32,24 +37,27 @@ import {
 import { ReasonCode } from './reason-codes.ts'
 import { isTopicFilter } from './router/topics.ts'
 import { reloadsRoles, rolesInForce } from './session/access.ts'
+import { refusalOfConnection } from './session/ask-connection.ts'
+import { assertBans } from './session/bans.ts'
+import { publishAsBroker } from './session/broker-publish.ts'
 import type { Connection } from './session/connection.ts'
 import type { SessionCore, SessionPolicy } from './session/core.ts'
-import { hookDenied, hookFailed, withTimeout } from './session/decide.ts'
+import { withTimeout } from './session/decide.ts'
+import type { DrainOptions } from './session/draining.ts'
 import { Entrances, type Entrance } from './session/entrances.ts'
 import { explain, type Explanation, type ExplainRequest } from './session/explain.ts'
 import { implement } from './session/implementations.ts'
-import { Inspection } from './session/inspection.ts'
 import { LocalClient, type ClientOptions } from './session/local-client.ts'
 import { makeCore } from './session/make-core.ts'
-import { checkedPayload } from './session/message-check.ts'
-import { RateLimit } from './session/rate-limit.ts'
 import { changeRoles } from './session/reauthorise.ts'
 import { adoptRestored, restoreAll } from './session/restore.ts'
 import { stopActor } from './session/session-actor.ts'
 import { Session } from './session/session.ts'
 import { BrokerSessions } from './session/sessions.ts'
 import { systemClock } from './session/system-clock.ts'
+import { TransitionHistory } from './session/transition-history.ts'
 import { Wills } from './session/wills.ts'
+import { jobsFor } from './jobs/make-jobs.ts'
 import { makeStore } from './store/make-store.ts'
 import type { Store } from './store/store.ts'
 
@@ -71,15 +79,15 @@ class Engine implements Broker {
   readonly #listeners = new Map<Listener, Entrance>()
   readonly #entrances: Entrances
   readonly #streams = new Set<Duplex>()
-  readonly #connects: RateLimit
   readonly #store: Store | undefined
   readonly ready: Promise<void>
   #isReady = false
   /** Session identifiers of this process begin with it: those of earlier ones live on. */
   #idPrefix = 's'
   #sessionCount = 0
-  #inspection: Inspection | undefined = undefined
+  readonly #insight: Insight
   state: Broker['state'] = 'starting'
+  readonly #inspectors: Inspectors
 
   constructor(options: BrokerOptions) {
     this.#clock = options.clock ?? systemClock
@@ -87,7 +95,6 @@ class Engine implements Broker {
     this.#entrances = new Entrances(options, defaultsHere(), this.#logger)
     this.#events = new EventBus(this.#clock, this.#logger)
     this.events$ = this.#events.events$
-    this.#connects = new RateLimit(this.#clock, this.limits.maxConnectsPerSecond, this.limits.maxConnectsPerSecond)
     this.#store = makeStore(options.store, this.#logger)
     this.#core = makeCore({
       options,
@@ -95,12 +102,22 @@ class Engine implements Broker {
       events: this.#events,
       logger: this.#logger,
       store: this.#store,
+      jobs: jobsFor(this.#store, options.clock, this.#logger),
       limits: () => this.limits,
     })
     this.#flushes = new FlushQueue(this.#core.counters)
     this.#wills = new Wills(this.#core)
     this.#core.machine = implement(options.machine ?? sessionMachine, this.#core, this.#wills)
+    this.#core.door.bans.configure(options.bans ?? [])
     this.sessions = new BrokerSessions(this.#core, this.#guard)
+    this.#insight = new Insight({
+      core: this.#core,
+      wills: this.#wills,
+      guard: this.#guard,
+      options: () => this.#entrances.options,
+      state: () => this.state,
+      listeners: () => this.#listeners.keys(),
+    })
     this.#actor = createActor(
       brokerMachine.provide({ actors: { drain: fromPromise<void, DrainInput>(({ input }) => this.#drain(input)) } }),
     )
@@ -109,6 +126,7 @@ class Engine implements Broker {
         if (value === this.state) return
         this.state = value as Broker['state']
         this.#events.emit({ type: 'broker.state', state: this.state })
+        this.#insight.follow(this.state)
       },
       error: (error) => this.#logger.error({ err: error }, 'the broker actor failed'),
       // Not before: that it has stopped is an event as well.
@@ -118,38 +136,60 @@ class Engine implements Broker {
       },
     })
     this.#actor.start()
-    this.#isReady = this.#store === undefined
-    this.ready = this.#store === undefined ? Promise.resolve() : this.#restore(this.#store)
+    this.#inspectors = new Inspectors({
+      broker: this,
+      clock: this.#clock,
+      logger: this.#logger,
+      passwords: () => import('./auth/password-hash.ts'),
+      isReady: () => this.#isReady,
+      isDraining: () => this.#isClosing || this.#core.door.draining.refusal !== undefined,
+      storeFault: () => this.#store?.fault?.code ?? null,
+    })
+    this.#isReady = this.#store === undefined && options.inspect === undefined
+    this.ready = this.#isReady ? Promise.resolve() : this.#start(this.#store, options.inspect)
     // Whoever needs it is told: `listen` and the others wait for it.
     this.ready.catch(() => {})
+  }
+
+  /** Whoever watches over a broker sees it start, so that the admin API does not wait for the store. */
+  async #start(store: Store | undefined, inspect: InspectOptions | undefined): Promise<void> {
+    await Promise.all([store && this.#restore(store), inspect && this.#inspectors.openOwn(inspect)])
+    this.#isReady = true
   }
 
   async #restore(store: Store): Promise<void> {
     await store.open()
     this.#idPrefix = `s${store.nextSessionKey()}.`
     await restoreAll({ core: this.#core, store, wills: this.#wills, policy: this.#entrances.inside.policy })
-    this.#isReady = true
+  }
+
+  get inspector(): Inspector | undefined {
+    return this.#inspectors.own
+  }
+
+  inspect(options: InspectOptions = {}): Promise<Inspector> {
+    if (this.#entrances.options.history !== false) this.#core.history ??= new TransitionHistory(this.#core)
+    return this.#inspectors.open(options)
   }
 
   get machine(): SessionMachine {
     return this.#core.machine
   }
 
-  get inspection(): Inspection {
-    return (this.#inspection ??= new Inspection({
-      core: this.#core,
-      wills: this.#wills,
-      guard: this.#guard,
-      facts: {
-        state: () => this.state,
-        store: this.#entrances.options.store?.type ?? 'memory',
-        listeners: () => this.#listeners.keys(),
-      },
-    }))
+  get inspection(): BrokerInspection {
+    return this.#insight.inspection
+  }
+
+  metrics(): Promise<MetricsText> {
+    return this.#insight.metrics()
   }
 
   get limits(): Limits {
     return this.#entrances.limits
+  }
+
+  get bans(): BrokerBans {
+    return this.#core.door.bans
   }
 
   async listen(options: ListenerOptions): Promise<BrokerListener> {
@@ -161,6 +201,7 @@ class Engine implements Broker {
       logger: this.#logger,
       clock: this.#clock,
       admit: () => !this.#isClosing && this.#connections < this.limits.maxConnections * 1.1,
+      isBanned: (address) => this.#core.door.bans.coversAddress(address),
       accept: (stream, info) => this.#serve(stream, info, entrance, () => listener),
       refused: (connection, reason) => this.#events.emit({ type: 'connection.refused', connection, reason }),
     }
@@ -179,22 +220,11 @@ class Engine implements Broker {
     this.#actor.send({ type: 'broker.ready' })
     this.#logger.info({ listener: opened.name, transport: opened.transport, address: opened.address }, 'listening')
     this.#events.emit({ type: 'listener.opened', listener: opened.name, transport: opened.transport })
-    return this.#own(opened, entrance)
-  }
-
-  /** The listener for its embedder: closing it is an event, and the broker forgets it. */
-  #own(opened: Listener, entrance: Entrance): BrokerListener {
-    return {
-      name: opened.name,
-      transport: opened.transport,
-      address: opened.address,
-      get connections() {
-        return opened.connections
-      },
-      reload: (options) => this.#entrances.replace(entrance, options),
-      setSecureContext: (tls) => opened.setSecureContext(tls),
+    return ownedListener(opened, {
+      reload: (changes) => this.#entrances.replace(entrance, changes),
+      // That is an event, and the broker forgets it.
       close: () => this.#closeListener(opened),
-    }
+    })
   }
 
   async #closeListener(opened: Listener): Promise<void> {
@@ -211,7 +241,9 @@ class Engine implements Broker {
     const isAboutRoles = reloadsRoles(changes)
     // Found out before anything changes.
     if (isAboutRoles) rolesInForce({ ...this.#entrances.options, ...changes } as BrokerOptions, 0)
+    if ('bans' in changes) assertBans(changes.bans ?? [])
     await this.#entrances.reload(changes)
+    if ('bans' in changes) this.#core.door.bans.configure(changes.bans ?? [])
     if (isAboutRoles) await changeRoles(this.#core, this.#entrances.options)
   }
 
@@ -240,7 +272,6 @@ class Engine implements Broker {
     if (this.#isClosing) return void stream.destroy()
     this.#streams.add(stream)
     stream.on('close', () => this.#streams.delete(stream))
-    const { onConnection } = policy.hooks
     const start = (): void => {
       const context = {
         clock: this.#clock,
@@ -252,32 +283,22 @@ class Engine implements Broker {
       const connection = new StreamConnection(stream, info, policy.limits, context)
       this.#open(connection, policy, (listener()?.connections ?? 0) > policy.limits.maxConnections)
     }
-    if (!onConnection) return start()
+    if (!policy.hooks.onConnection) return start()
     stream.on('error', () => {})
-    const refuse = (reason: string): void => {
+    void refusalOfConnection(this.#core, policy, info).then((refusal) => {
+      const reason = refusal ?? (stream.destroyed || this.#isClosing ? 'it was closed before the verdict' : undefined)
+      if (reason === undefined) return start()
       this.#events.emit({ type: 'connection.refused', connection: info, reason })
       stream.destroy()
-    }
-    withTimeout(this.#clock, policy.limits.decisionTimeoutMs, 'onConnection', (async () => onConnection(info))()).then(
-      (verdict) => {
-        if (verdict.type === 'deny') {
-          hookDenied(this.#events, 'onConnection', '', verdict)
-          refuse(verdict.reason)
-        } else if (stream.destroyed || this.#isClosing) refuse('it was closed before the verdict')
-        else start()
-      },
-      (error: unknown) => {
-        hookFailed(this.#events, 'onConnection', '', error)
-        refuse('the decision failed')
-      },
-    )
+    })
   }
 
   #open(connection: Connection, policy: SessionPolicy, listenerIsFull: boolean): Session {
     const session = new Session(`${this.#idPrefix}${++this.#sessionCount}`, connection, policy, this.#core)
     // Told in CONNACK, once there is a CONNECT to answer (threat 53).
     if (listenerIsFull || this.#connections > this.limits.maxConnections) session.overload = ReasonCode.ServerBusy
-    else if (!this.#connects.take()) session.overload = ReasonCode.ConnectionRateExceeded
+    else if (!this.#core.door.mayConnect(connection.info, policy.limits))
+      session.overload = ReasonCode.ConnectionRateExceeded
     session.start()
     return session
   }
@@ -298,32 +319,14 @@ class Engine implements Broker {
   async publish(message: MessageInput): Promise<number> {
     this.#assertOpen()
     if (!this.#isReady) await this.ready
-    const { topic, qos = 0, retain = false, properties } = message
-    const payload = checkedPayload(message, this.limits)
-    const publication = new Publication(topic, qos, retain, false, 0, payload, 0, payload.length)
-    publication.properties = properties
-    publication.startExpiry(this.#clock)
-    countReceived(this.#core.counters, publication)
-    await this.#core.router.publish(publication)
-    if (publication.keeping === Keeping.Refused) throw this.#store?.fault ?? new StatemqError('SMQ_STORE_FAILED')
-    // As every publisher the embedder hears of it when it is safe.
-    if (publication.keeping === Keeping.Written && qos > 0) await this.#store?.durable()
-    return publication.reached
+    return publishAsBroker(this.#core, this.limits, message)
   }
 
   async client(options: ClientOptions = {}): Promise<LocalClient> {
     this.#assertOpen()
     if (!this.#isReady) await this.ready
     this.#actor.send({ type: 'broker.ready' })
-    const none = {
-      remoteAddress: undefined,
-      remotePort: undefined,
-      localPort: undefined,
-      proxyAddress: undefined,
-      tls: undefined,
-    }
-    const info: ConnectionInfo = { listener: 'in-process', transport: 'memory', ...none }
-    const client = new LocalClient(info, this.#guard, this.limits, this.#core.counters)
+    const client = new LocalClient(this.#guard, this.limits, this.#core.counters)
     this.#open(client.connection, this.#entrances.inside.policy, false)
     // Where there are rules for identifiers the session makes one that keeps them.
     const made = this.#entrances.inside.policy.clientIds ? '' : `local-${randomUUID()}`
@@ -339,16 +342,22 @@ class Engine implements Broker {
     await stopped
   }
 
+  drain(options: DrainOptions = {}): Promise<number> {
+    if (this.#isClosing) return Promise.reject(new StatemqError('SMQ_BROKER_CLOSED'))
+    return this.#core.door.draining.start(options)
+  }
+
   async #drain({ drainTimeoutMs }: DrainInput): Promise<void> {
-    const { registry, deadlines, keepalive } = this.#core
+    const { registry, deadlines, keepalive, door } = this.#core
+    door.draining.close()
     const closed = Promise.all([...this.#listeners.keys()].map((listener) => this.#closeListener(listener)))
     let count = 0
     for (const session of [...registry.hosts.values()]) {
       session.send({ type: 'broker.drain' })
       if (++count % 1_000 === 0) await nextTurn()
     }
-    if (this.#store) this.#wills.hibernate()
-    const ended = Promise.all([closed, this.#wills.whenSettled(), this.#streamsEnd()])
+    const done = this.#store && this.#wills.hibernate()
+    const ended = Promise.all([closed, done, this.#wills.whenSettled(), this.#streamsEnd()])
     await withTimeout(this.#clock, drainTimeoutMs, 'draining', ended).catch(() => {
       for (const stream of this.#streams) stream.destroy()
     })
@@ -358,6 +367,7 @@ class Engine implements Broker {
     await this.#entrances.closeAll()
     // What is left is the store's: their charts go on in the next process.
     for (const session of registry.hosts.values()) stopActor(session.actor)
+    await this.#inspectors.close()
     await this.#store?.close()
   }
 

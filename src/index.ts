@@ -11,7 +11,8 @@ export { addScramUser, removeScramUser, type NewScramUser } from './auth/scram-f
 export type { ScramLookup, ScramUser } from './auth/scram-users.ts'
 export { authenticator, staticUsers, type StaticUser } from './auth/static-users.ts'
 export { webhook, type WebhookOptions } from './auth/webhook.ts'
-export type { Broker, BrokerListener } from './api.ts'
+export type { Broker, BrokerListener, Inspector } from './api.ts'
+export type { Ban, BanEnd, BanInput, BanSubject, BrokerBans } from './bans.ts'
 export { createBroker } from './broker.ts'
 export { StatemqError, errorTable, type ErrorCode, type ErrorPosition } from './errors.ts'
 export type { BrokerEvent, DropReason, EventOf, SessionState } from './events.ts'
@@ -64,6 +65,10 @@ export type {
   Clock,
   CommonListenerOptions,
   GrantFeatures,
+  InspectOptions,
+  InspectRole,
+  InspectToken,
+  InspectUser,
   ListenerOptions,
   Logger,
   OverflowPolicy,
@@ -91,6 +96,7 @@ export type {
   RoleDefinition,
   RoleDefinitions,
 } from './roles.ts'
+export type { DrainOptions } from './session/draining.ts'
 export type { ClientOptions, ClientSubscribeOptions, LocalClient } from './session/local-client.ts'
 export { decodeRoles, encodeRoles } from './session/fixed-properties.ts'
 export type { SessionTarget } from './session/session-bulk.ts'

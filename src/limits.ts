@@ -122,6 +122,16 @@ export interface Limits {
   readonly subscribeBurst: number
   /** Wills published per second, over the whole broker; the others wait their turn. */
   readonly maxWillsPerSecond: number
+  /** How long a will that fell due while no broker ran waits for its listener to be open. */
+  readonly restoredWillGraceMs: number
+  /** Jobs of BullMQ, wills and ends of sessions, that are done at once. */
+  readonly maxConcurrentJobs: number
+  /** Attempts at a will or the end of a session before it is given up. */
+  readonly maxJobAttempts: number
+  /** Time before the second attempt; it doubles with each. */
+  readonly jobBackoffMs: number
+  /** Jobs that were given up and are kept to be looked at. */
+  readonly maxDeadJobs: number
   /** Calls of one plugin's observers that wait or are under way; further ones are given up. */
   readonly maxObserverCalls: number
   /** Deadlines that are fired in one turn. */
@@ -225,6 +235,11 @@ export const defaultLimits: Limits = Object.freeze({
   maxSubscribesPerSecond: Infinity,
   subscribeBurst: 100,
   maxWillsPerSecond: 1_000,
+  restoredWillGraceMs: 1_000,
+  maxConcurrentJobs: 100,
+  maxJobAttempts: 5,
+  jobBackoffMs: 1_000,
+  maxDeadJobs: 10_000,
   maxObserverCalls: 10_000,
   maxDeadlinesPerTurn: 200,
   maxWebSocketMessageBytes: 1_048_576,
@@ -285,6 +300,11 @@ const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, ma
   banSeconds: [1, 3_153_600_000],
   maxTrackedAddresses: [1, Infinity],
   maxWillsPerSecond: [1, Infinity],
+  restoredWillGraceMs: [0, 60_000],
+  maxConcurrentJobs: [1, 10_000],
+  maxJobAttempts: [1, 1_000],
+  jobBackoffMs: [1, 2_147_483_647],
+  maxDeadJobs: [1, 1_000_000],
   maxObserverCalls: [1, Infinity],
   maxSessionsPerPrincipal: [1, Infinity],
   maxDeadlinesPerTurn: [1, Infinity],

@@ -2,6 +2,7 @@ import type { Server as HttpServer } from 'node:http'
 import { isIPv4 } from 'node:net'
 
 import type { SessionMachine } from '../machines/session.machine.ts'
+import type { BanInput } from './bans.ts'
 import type { Authenticator, Hooks } from './hooks.ts'
 import type { Limits } from './limits.ts'
 import type { QoS, UserProperties } from './messages.ts'
@@ -228,6 +229,52 @@ export type StoreOptions =
       readonly timeoutMs?: number
     }
 
+/**
+ * What somebody may do in the admin API, each as much as those before it: `metrics` reads `/metrics`, `read` sees
+ * everything, retained messages and a live tap included, `operate` changes things.
+ */
+export type InspectRole = 'metrics' | 'read' | 'operate'
+
+export interface InspectToken {
+  /** For the log of what was done. */
+  readonly name: string
+  readonly role: InspectRole
+  /** At least 32 characters that nobody can guess. */
+  readonly token: string
+}
+
+export interface InspectUser {
+  readonly name: string
+  readonly role: InspectRole
+  /** Argon2id in PHC form, as `statemq passwd` writes it. */
+  readonly passwordHash: string
+}
+
+/** The inspector's page and the admin API; see docs/admin-api.md. */
+export interface InspectOptions {
+  /** Default 7883. 0 takes a free port. */
+  readonly port?: number
+  /** Default 127.0.0.1. Others need `tls` or `allowPlaintext`, and `tokens` or `users`. */
+  readonly host?: string
+  readonly tls?: { readonly key: string | Buffer; readonly cert: string | Buffer }
+  /** Open it to other machines without TLS, because a proxy in front speaks TLS. Default false. */
+  readonly allowPlaintext?: boolean
+  /**
+   * Names under which it is reached, without ports. Addresses and `localhost` always work; a request under another name
+   * is refused, since a hostile site may have made its own name lead here. Default: none.
+   */
+  readonly hosts?: readonly string[]
+  /** Default: without tokens and users, one is made for this run that may operate; {@link Inspector.url} has it. */
+  readonly tokens?: readonly InspectToken[]
+  readonly users?: readonly InspectUser[]
+}
+
+/** What the broker publishes under `$SYS`; see docs/metrics.md. */
+export interface SysTopicsOptions {
+  /** Between two looks at what has changed. Default 10; 0: nothing is published. */
+  readonly intervalSeconds?: number
+}
+
 /** Everything that `createBroker` takes; all of it optional. */
 export interface BrokerOptions {
   /** Default {@link defaultLimits}. */
@@ -269,6 +316,8 @@ export interface BrokerOptions {
   readonly deniedPublish?: DeniedPublishPolicy
   /** Retained messages whose author was revoked: default `keep`. */
   readonly retainedOfRevoked?: 'keep' | 'purge'
+  /** Who may not connect, as long as these options hold. `broker.bans` has more at run time. */
+  readonly bans?: readonly Omit<BanInput, 'seconds'>[]
   /** One plugin, or several that are asked in their order. */
   readonly hooks?: Hooks | readonly Hooks[]
   /** The session machine with implementations of your own: `sessionMachine.provide({ … })`. */
@@ -291,8 +340,15 @@ export interface BrokerOptions {
   readonly sharedSubscriptionAvailable?: boolean
   /** Where sessions, their messages, wills and retained messages rest. Default: in memory. */
   readonly store?: StoreOptions
-  /** Keeps the last steps of every client's chart, and who decided on them: `limits.maxTransitionsPerSession`. Default: false. */
+  /**
+   * Keeps the last steps of every client's chart, and who decided on them: `limits.maxTransitionsPerSession`. Default:
+   * whether `inspect` is given.
+   */
   readonly history?: boolean
+  /** Opens the inspector's page and the admin API with the broker. Default: closed. */
+  readonly inspect?: InspectOptions
+  /** Publish statistics under `$SYS`, with mosquitto's names. Default: no; the command does. */
+  readonly sysTopics?: SysTopicsOptions
   /** Time and timers. Default: the system's. */
   readonly clock?: Clock
   /** Default: silent. */
@@ -317,6 +373,7 @@ export type ReloadableOption =
   | 'proposedPropertyPrefix'
   | 'deniedPublish'
   | 'retainedOfRevoked'
+  | 'bans'
   | 'hooks'
 
 /** What `Broker.reload` takes: an option that is not there stays, one that is undefined goes back to its default. */

@@ -10,7 +10,7 @@ import { durabilities, storeTypes } from './store-kinds.ts'
 type CodeOnly = 'hooks' | 'machine' | 'clock' | 'logger' | 'server'
 
 /** Named apart from the others: the command has defaults of its own for it. */
-type NamedApart = 'store'
+type NamedApart = 'store' | 'inspect'
 
 /** Zod's own number type refuses infinity, and a person may write it as a word. */
 function limitValue(name: keyof Limits) {
@@ -100,6 +100,14 @@ const listener = z.discriminatedUnion(
   { error: (issue) => (issue.code === 'invalid_union' ? 'expected "tcp", "tls", "ws", "wss" or "unix"' : undefined) },
 )
 
+/** Whether one is named, and what an address can be, is for the broker to judge. */
+const ban = z.strictObject({
+  clientId: filled.exactOptional(),
+  principal: filled.exactOptional(),
+  address: filled.exactOptional(),
+  reason: z.string().exactOptional(),
+})
+
 const actions = z.union([z.enum(['publish', 'subscribe']), z.array(z.enum(['publish', 'subscribe']))])
 const permission = z.strictObject({
   allow: actions.exactOptional(),
@@ -129,6 +137,7 @@ const brokerOptions = {
     })
     .exactOptional(),
   retainedOfRevoked: z.enum(['keep', 'purge']).exactOptional(),
+  bans: z.array(ban).exactOptional(),
   history: z.boolean().exactOptional(),
   overflowPolicy: z.enum(['drop-oldest', 'drop-newest', 'disconnect']).exactOptional(),
   sharedSubscriptionStrategy: z.enum(['round-robin', 'sticky', 'random', 'least-inflight']).exactOptional(),
@@ -138,6 +147,7 @@ const brokerOptions = {
   wildcardSubscriptionAvailable: z.boolean().exactOptional(),
   subscriptionIdentifiersAvailable: z.boolean().exactOptional(),
   sharedSubscriptionAvailable: z.boolean().exactOptional(),
+  sysTopics: z.strictObject({ intervalSeconds: z.int().min(0).max(86_400).exactOptional() }).exactOptional(),
 } satisfies Record<Exclude<keyof BrokerOptions, CodeOnly | NamedApart>, z.ZodType>
 
 /** `store: memory` says the same as `store: { type: memory }`. */
@@ -163,6 +173,14 @@ export const configSchema = z.strictObject({
   store: store.exactOptional(),
   logLevel: z.enum(logLevels).exactOptional(),
   drainTimeoutMs: z.int().min(0).exactOptional(),
+  drain: z
+    .strictObject({
+      serverReference: filled.exactOptional(),
+      permanent: z.boolean().exactOptional(),
+      perSecond: z.number().positive().exactOptional(),
+      timeoutMs: z.int().min(0).exactOptional(),
+    })
+    .exactOptional(),
 })
 
 export type Config = z.infer<typeof configSchema>

@@ -1,10 +1,7 @@
 import type { Observable } from 'rxjs'
 
-import { countersNow } from '../counters.ts'
-import type { Transport } from '../messages.ts'
 import type { BrokerInspection, BrokerStats, RoleSummary, SlowSubscriber, StatsSample } from '../inspection.ts'
-import { packageVersion } from '../version.ts'
-import type { RoleDefinitions } from '../roles.ts'
+import type { BrokerFacts, BrokerStatsReader } from './broker-stats.ts'
 import type { SessionCore } from './core.ts'
 import { summariseRoles } from './role-summary.ts'
 import { JobTable } from './inspect-jobs.ts'
@@ -16,32 +13,17 @@ import { censusOf } from './transition-history.ts'
 import { transitionsOf } from './transition-stream.ts'
 import type { Wills } from './wills.ts'
 
-/** What only the broker itself knows of what is so now. */
-export interface BrokerFacts {
-  readonly state: () => BrokerStats['state']
-  readonly store: BrokerStats['store']['name']
-  readonly listeners: () => Iterable<OpenListener>
-  readonly roles: () => RoleDefinitions | undefined
-}
-
-interface OpenListener {
-  readonly name: string
-  readonly transport: Transport
-  readonly address: { readonly host: string; readonly port: number } | { readonly path: string }
-  readonly connections: number
-}
-
-/** Takes samples from when it is made until it is closed. */
+/** Takes samples of the broker meanwhile. */
 export interface StatsSampler {
   readonly history: readonly StatsSample[]
-  readonly loopLagMs: BrokerStats['loopLagMs']
-  close(): void
 }
 
 export interface InspectionParts {
   readonly core: SessionCore
   readonly wills: Wills
   readonly facts: BrokerFacts
+  readonly stats: BrokerStatsReader
+  readonly sampler: StatsSampler
   /** Keeps the broker from what an observer throws. */
   readonly guard: <T>(observable: Observable<T>) => Observable<T>
 }
@@ -53,14 +35,18 @@ export interface InspectionParts {
 export class Inspection implements BrokerInspection {
   readonly #core: SessionCore
   readonly #facts: BrokerFacts
+  readonly #stats: BrokerStatsReader
+  readonly #sampler: StatsSampler
   readonly #sessions: SessionTable
   readonly #retained: RetainedTree
   readonly #jobs: JobTable
 
-  constructor({ core, wills, facts, guard }: InspectionParts) {
+  constructor({ core, wills, facts, guard, stats, sampler }: InspectionParts) {
     this.#core = core
     this.transitions$ = guard(transitionsOf(core))
     this.#facts = facts
+    this.#stats = stats
+    this.#sampler = sampler
     const orders = new Orders()
     this.#sessions = new SessionTable(core, orders)
     this.#retained = new RetainedTree(core, orders)
@@ -70,40 +56,15 @@ export class Inspection implements BrokerInspection {
   // --- what is counted ------------------------------------------------------------------------
 
   stats(): BrokerStats {
-    const { clock, registry, router, counters, startedAtMs, store } = this.#core
-    const { state, store: name, listeners } = this.#facts
-    const { rss, heapUsed, external } = process.memoryUsage()
-    const { user, system } = process.cpuUsage()
-    return {
-      atMs: clock.nowMs(),
-      startedAtMs,
-      version: packageVersion(),
-      state: state(),
-      counters: countersNow(counters),
-      sessions: { ...counters.levels.states },
-      connections: registry.hosts.size - registry.offline,
-      subscriptions: counters.levels.subscriptions,
-      sharedSubscriptions: counters.levels.sharedSubscriptions,
-      retainedMessages: router.retained.count,
-      retainedBytes: router.retained.bytes,
-      queuedMessages: 0,
-      queuedBytes: 0,
-      inflightMessages: 0,
-      pendingWills: counters.levels.delayedWills,
-      loopLagMs: { mean: 0, p99: 0, max: 0 },
-      memory: { rssBytes: rss, heapUsedBytes: heapUsed, externalBytes: external },
-      cpuSeconds: (user + system) / 1_000_000,
-      store: { name, fault: store?.fault?.code ?? null },
-      listeners: [...listeners()].map(listenerNow),
-    }
+    return this.#stats.now()
   }
 
   statsHistory(): readonly StatsSample[] {
-    return []
+    return this.#sampler.history
   }
 
-  slowSubscribers(_max: number): readonly SlowSubscriber[] {
-    return []
+  slowSubscribers(max: number): readonly SlowSubscriber[] {
+    return this.#stats.slowSubscribers(max)
   }
 
   roles(): readonly RoleSummary[] | undefined {
@@ -165,13 +126,4 @@ export class Inspection implements BrokerInspection {
   dropJob(id: string): Promise<boolean> {
     return this.#jobs.drop(id)
   }
-}
-
-function listenerNow({ name, transport, address, connections }: OpenListener): BrokerStats['listeners'][number] {
-  const shown = 'path' in address ? address.path : addressText(address)
-  return { name, transport, address: shown, connections }
-}
-
-function addressText({ host, port }: { readonly host: string; readonly port: number }): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

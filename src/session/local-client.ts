@@ -69,6 +69,16 @@ const MAX_WINDOW = 32_767
 /** Subscription identifiers go up to 268,435,455; a client begins below this and counts up. */
 const MAX_FIRST_IDENTIFIER = 200_000_000
 
+const inProcess: ConnectionInfo = {
+  listener: 'in-process',
+  transport: 'memory',
+  remoteAddress: undefined,
+  remotePort: undefined,
+  localPort: undefined,
+  proxyAddress: undefined,
+  tls: undefined,
+}
+
 /**
  * A client inside the broker's process. It has a session like any other, with the same limits,
  * hooks and authorization, but no socket and no bytes.
@@ -102,14 +112,13 @@ export class LocalClient implements LocalPeer {
 
   /** `guard` keeps what a consumer throws from reaching the broker. */
   constructor(
-    info: ConnectionInfo,
     guard: <T>(observable: Observable<T>) => Observable<T>,
     limits: MessageLimits,
     counters: Counters,
   ) {
     this.#guard = guard
     this.#limits = limits
-    this.#connection = new LocalConnection(info, this, counters)
+    this.#connection = new LocalConnection(inProcess, this, counters)
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
     })

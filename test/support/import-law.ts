@@ -26,6 +26,7 @@ const vocabulary = [
   'publication',
   'reason-codes',
   'roles',
+  'scheduled',
   'stored',
   'version',
 ]
@@ -44,7 +45,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   store: [],
   jobs: [],
   observe: [],
-  inspect: [],
+  // It shows and steers what any embedder can, through the broker's own API, and draws the charts.
+  inspect: ['api', 'machines'],
   cli: ['auth', 'store', 'inspect', 'observe', 'machines', 'api', 'broker'],
   machines: [],
   // Entries of their own in the package, made of what any embedder has: the broker, and pairs of streams for tests.
@@ -53,8 +55,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   vocabulary: ['machines'],
 }
 
-/** Only these see every room: `broker.ts` wires them, `index.ts` names what is public. */
-const wiring = new Set(['api', 'broker', 'index'])
+/** Only these see every room: `broker.ts` wires them, `insight.ts` what looks at them, `index.ts` names what is public. */
+const wiring = new Set(['api', 'broker', 'index', 'insight'])
 
 /** Where streams are made; everywhere else an Observable is only a type that the vocabulary and `api.ts` may name. */
 const rxjsLivesIn = [

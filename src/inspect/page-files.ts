@@ -1,0 +1,12 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+
+/** Where the page lies, seen from the sources and from the built package. */
+const places = ['../../dist/inspect-page/', '../../inspect-page/']
+
+/** The folder of the built page; undefined: it was not built, as in a fresh clone. */
+export function pageFolder(): string | undefined {
+  return places
+    .map((place) => fileURLToPath(new URL(place, import.meta.url)))
+    .find((folder) => existsSync(`${folder}index.html`))
+}

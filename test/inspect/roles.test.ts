@@ -1,0 +1,107 @@
+import { describe, expect, test } from 'vitest'
+
+import { startAdmin, tokens, type Asker } from '../support/admin-api.ts'
+
+/** Who may do what, stated here once more: a route that is missing here, or has another role, fails (threat 90). */
+const expected: Readonly<Record<string, Asker | 'none'>> = {
+  'GET /healthz': 'none',
+  'GET /readyz': 'none',
+  'GET /metrics': 'metrics',
+  'POST /api/v1/login': 'none',
+  'GET /api/v1/login': 'metrics',
+  'POST /api/v1/logout': 'none',
+  'GET /api/v1/openapi.json': 'read',
+  'GET /api/v1/stats': 'read',
+  'GET /api/v1/stats/history': 'read',
+  'GET /api/v1/census': 'read',
+  'GET /api/v1/flows': 'read',
+  'GET /api/v1/slow-subscribers': 'read',
+  'GET /api/v1/sessions': 'read',
+  'GET /api/v1/session': 'read',
+  'GET /api/v1/session/history': 'read',
+  'PATCH /api/v1/session/properties': 'operate',
+  'POST /api/v1/session/roles': 'operate',
+  'POST /api/v1/session/disconnect': 'operate',
+  'POST /api/v1/session/revoke': 'operate',
+  'POST /api/v1/session/expire': 'operate',
+  'POST /api/v1/sessions/actions': 'operate',
+  'POST /api/v1/filter/check': 'read',
+  'GET /api/v1/filter/words': 'read',
+  'POST /api/v1/explain': 'read',
+  'GET /api/v1/roles': 'read',
+  'GET /api/v1/retained': 'read',
+  'GET /api/v1/retained/message': 'read',
+  'DELETE /api/v1/retained/message': 'operate',
+  'POST /api/v1/publish': 'operate',
+  'GET /api/v1/jobs': 'read',
+  'POST /api/v1/jobs/retry': 'operate',
+  'POST /api/v1/jobs/drop': 'operate',
+  'GET /api/v1/bans': 'read',
+  'POST /api/v1/bans': 'operate',
+  'DELETE /api/v1/bans': 'operate',
+  'GET /api/v1/drain': 'read',
+  'POST /api/v1/drain': 'operate',
+  'DELETE /api/v1/drain': 'operate',
+  'GET /machines/session.mermaid': 'read',
+  'GET /machines/session.json': 'read',
+  'GET /machines/session.layout.json': 'read',
+  'GET /machines/session.svg': 'read',
+  'GET /machines/will.mermaid': 'read',
+  'GET /machines/will.json': 'read',
+  'GET /machines/will.layout.json': 'read',
+  'GET /machines/will.svg': 'read',
+  'GET /machines/broker.mermaid': 'read',
+  'GET /machines/broker.json': 'read',
+  'GET /machines/broker.layout.json': 'read',
+  'GET /machines/broker.svg': 'read',
+  'GET /api/v1/events': 'read',
+  'GET /api/v1/tap': 'read',
+}
+
+const ranks = ['metrics', 'read', 'operate'] as const
+
+/** What is wrong with every body and query: whoever gets in is told so, and nothing happens. */
+const nonsense = 'nonsense=1'
+
+describe('every route × everybody', () => {
+  test('is let in or refused by the role, before anything else of the request is looked at', async () => {
+    const { document, ask } = await startAdmin()
+    const routes = Object.entries(document.paths).flatMap(([path, operations]) =>
+      Object.entries(operations).map(([method, operation]) => ({ path, method: method.toUpperCase(), operation })),
+    )
+    expect(Object.fromEntries(routes.map((one) => [`${one.method} ${one.path}`, one.operation['x-role']]))).toEqual(
+      expected,
+    )
+    for (const { path, method } of routes) {
+      const role = expected[`${method} ${path}`]!
+      for (const asker of [undefined, ...ranks]) {
+        const body = method === 'GET' || method === 'DELETE' ? undefined : { nonsense: 1 }
+        const { status } = await ask(method, `${path}?${nonsense}`, { as: asker, body })
+        const isLetIn = role === 'none' || (asker !== undefined && ranks.indexOf(asker) >= ranks.indexOf(role))
+        const refusal = asker === undefined ? 401 : 403
+        expect(`${method} ${path} as ${asker}: ${status}`).toBe(
+          `${method} ${path} as ${asker}: ${isLetIn ? 400 : refusal}`,
+        )
+      }
+    }
+  })
+
+  test('a refused body is not even read', async () => {
+    const { ask } = await startAdmin()
+    const { status } = await ask('POST', '/api/v1/publish', { as: 'read', body: '{ no JSON' })
+    expect(status).toBe(403)
+  })
+
+  test.each([
+    ['a wrong token', `Bearer ${'x'.repeat(40)}`],
+    ['one character less', `Bearer ${tokens.operate.slice(1)}`],
+    ['no token', 'Bearer'],
+    ['another scheme', `Digest ${tokens.operate}`],
+    ['a name without a password', `Basic ${Buffer.from('operate').toString('base64')}`],
+    ['a token as a password', `Basic ${Buffer.from(`operate:${tokens.operate}`).toString('base64')}`],
+  ])('%s is nobody', async (_what, authorization) => {
+    const { ask } = await startAdmin()
+    const { status, headers } = await ask('GET', '/api/v1/stats', { headers: { authorization } })
+    expect([status, headers['www-authenticate']]).toEqual([401, 'Bearer realm="statemq"'])
+  })
+})
