@@ -28,32 +28,27 @@ export interface Counters extends Omit<Writable<BrokerCounters>, 'packetsSent' |
   readonly levels: Levels
 }
 
-/** Why messages are dropped, in the order in which they are shown. */
-export const dropReasons: readonly DropReason[] = [
-  'queue-full',
-  'expired',
-  'too-large',
-  'offline',
-  'denied',
-  'store-full',
-  'retained-full',
-  'observer-slow',
-  'session-ended',
-  'administrative',
-]
+/** One for each reason, in the order in which they are shown. */
+const noDrops: Readonly<Record<DropReason, 0>> = {
+  'queue-full': 0,
+  expired: 0,
+  'too-large': 0,
+  offline: 0,
+  denied: 0,
+  'store-full': 0,
+  'retained-full': 0,
+  'observer-slow': 0,
+  'session-ended': 0,
+  administrative: 0,
+}
 
-/** The states of a session, in their order. */
-export const sessionStates: readonly SessionState[] = [
-  'connecting',
-  'authenticating',
-  'enhanced-auth',
-  'online',
-  'offline',
-  'expired',
-]
-
-function zeros<Name extends string>(names: readonly Name[]): Record<Name, number> {
-  return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>
+const noSessions: Readonly<Record<SessionState, 0>> = {
+  connecting: 0,
+  authenticating: 0,
+  'enhanced-auth': 0,
+  online: 0,
+  offline: 0,
+  expired: 0,
 }
 
 /** A PUBLISH has come in. */
@@ -86,14 +81,14 @@ export function newCounters(): Counters {
     sessionsExpired: 0,
     takeovers: 0,
     subscriptionsAdded: 0,
-    dropped: zeros(dropReasons),
+    dropped: { ...noDrops },
     willsPublished: 0,
     willsWithheld: 0,
     willsCancelled: 0,
     hooksDenied: 0,
     hooksFailed: 0,
     levels: {
-      states: zeros(sessionStates),
+      states: { ...noSessions },
       mostOnline: 0,
       subscriptions: 0,
       sharedSubscriptions: 0,

@@ -10,11 +10,13 @@ export const Keeping = {
   Written: 1,
   /** The store takes nothing: somebody who should have had it will not. */
   Refused: 2,
+  /** The broker tells it anew all the time: it is not for the store. */
+  Never: 3,
 } as const
 export type Keeping = (typeof Keeping)[keyof typeof Keeping]
 
 /** Tenths of a second are counted from here, so that they stay small integers for years. */
-const TENTHS_BEGIN_MS = Date.now()
+const TENTHS_BEGIN_MS = Math.floor(Date.now() / 100) * 100
 
 /** Broker time in tenths of a second, for fields that every message has; never 0, which stands for not known. */
 export function tenthsOf(atMs: number): number {

@@ -1,4 +1,4 @@
-import type { Publication } from '../publication.ts'
+import { Keeping, type Publication } from '../publication.ts'
 import type { Limits } from '../limits.ts'
 import type { Clock } from '../options.ts'
 import { LevelTrie, ROOT } from './level-trie.ts'
@@ -25,6 +25,8 @@ export class RetainedStore {
   readonly #sizes: number[] = [0]
   readonly #freeIds: number[] = []
   #count = 0
+  /** Those of them that are the broker's own: they take nobody's room. */
+  #ownCount = 0
   #bytes = 0
   #sweep: RetainedCursor | undefined
   /** Whether there ever was a message that expires. */
@@ -42,12 +44,17 @@ export class RetainedStore {
     this.#clock = clock
   }
 
-  /** Messages in the store, expired ones that nobody came across included. */
+  /** Messages in the store without the broker's own, expired ones that nobody came across included. */
+  get clientCount(): number {
+    return this.#count - this.#ownCount
+  }
+
+  /** All messages in the store. */
   get count(): number {
     return this.#count
   }
 
-  /** The sum of their sizes in bytes. */
+  /** The sum of their sizes in bytes, without those of the broker's own. */
   get bytes(): number {
     return this.#bytes
   }
@@ -65,8 +72,8 @@ export class RetainedStore {
   set(publication: Publication): 'stored' | 'cleared' | 'absent' | 'full' {
     const { topic } = publication
     if (publication.payloadLength === 0) return this.#clear(topic)
-    const size = publication.sizeBytes
-    if (!this.#hasRoom(topic, size)) {
+    const size = isOwn(publication) ? 0 : publication.sizeBytes
+    if (!isOwn(publication) && !this.#hasRoom(topic, size)) {
       this.sweep(SWEEP_VISITS)
       if (!this.#hasRoom(topic, size)) return 'full'
     }
@@ -83,6 +90,7 @@ export class RetainedStore {
       this.#count += 1
     }
     this.#bytes += size - (this.#sizes[id] as number)
+    this.#ownCount += Number(isOwn(publication)) - Number(isOwn(this.#messages[id]))
     this.#messages[id] = publication
     this.#sizes[id] = size
     return 'stored'
@@ -159,10 +167,10 @@ export class RetainedStore {
 
   #hasRoom(topic: string, size: number): boolean {
     const { maxRetainedMessages, maxRetainedBytes } = this.#limits
-    if (this.#count < maxRetainedMessages && this.#bytes + size <= maxRetainedBytes) return true
+    if (this.clientCount < maxRetainedMessages && this.#bytes + size <= maxRetainedBytes) return true
     const node = this.#trie.find(topic, topic.length)
     const id = node < 0 ? 0 : this.#trie.valueOf(node, false)
-    const count = this.#count + (id === 0 ? 1 : 0)
+    const count = this.clientCount + (id === 0 || isOwn(this.#messages[id]) ? 1 : 0)
     return count <= maxRetainedMessages && this.#bytes + size - (this.#sizes[id] as number) <= maxRetainedBytes
   }
 
@@ -183,11 +191,16 @@ export class RetainedStore {
     this.#trie.setValue(node, false, 0)
     this.#bytes -= this.#sizes[id] as number
     this.#count -= 1
+    if (isOwn(this.#messages[id])) this.#ownCount -= 1
     this.#onGone(this.#messages[id]!.topic)
     this.#messages[id] = undefined
     this.#sizes[id] = 0
     this.#freeIds.push(id)
   }
+}
+
+function isOwn(message: Publication | undefined): boolean {
+  return message?.keeping === Keeping.Never
 }
 
 /**

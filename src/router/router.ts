@@ -206,6 +206,7 @@ export class Router {
 
   #retain(publication: Publication): void {
     const { store } = this.#options
+    if (publication.keeping === Keeping.Never) return void this.retained.set(publication)
     if (store?.fault !== undefined) {
       publication.keeping = Keeping.Refused
       return this.#notRetained(publication, 'store-full')

@@ -26,6 +26,8 @@ export class Outbound {
   #outstanding = 0
   #window = 0
   readonly #resend = new Resend()
+  /** Messages that were given up since the outbox was full. */
+  overflows = 0
 
   constructor(host: OutboundHost, limits: OutboundLimits, policy: OverflowPolicy) {
     this.#host = host
@@ -121,11 +123,13 @@ export class Outbound {
     else if (this.#host.connection === undefined) delivery.publication.detach()
     const dropped = this.#outbox.push(delivery)
     if (dropped === undefined) {
+      this.overflows++
       leave(this.#host, delivery.place)
       this.#host.dropped(delivery.publication, delivery.qos, 'queue-full')
       this.#host.overflowed()
       return false
     }
+    this.overflows += dropped.length
     for (const lost of dropped) {
       leave(this.#host, lost.place)
       this.#host.dropped(lost.publication, lost.qos, 'queue-full')
