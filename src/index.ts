@@ -41,6 +41,8 @@ export {
   type PublishRequest,
   type Verdict,
 } from './hooks.ts'
+export { describeChart, type ChartState, type ChartTransition } from './inspect/chart.ts'
+export { toMermaid, type ChartDetail } from './inspect/mermaid.ts'
 export type {
   ClientCertificate,
   ConnectionInfo,

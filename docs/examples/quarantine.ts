@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 
 import { filter, firstValueFrom } from 'rxjs'
-import { createBroker } from 'statemq'
+import { createBroker, describeChart } from 'statemq'
 import { extendSession, sessionSetup } from 'statemq/machines'
 
 const setup = sessionSetup.extend({
@@ -33,6 +33,15 @@ const machine = extendSession(setup, {
     },
   },
 })
+
+// What is drawn is what runs: the inspector, /machines/session.svg and `describeChart` show it as any other state.
+const chart = describeChart(machine)
+assert.deepEqual(Object.keys(chart.states?.['online']?.states ?? {}), [
+  'authority',
+  'reauthentication',
+  'delivery',
+  'quarantine',
+])
 
 const broker = createBroker({ machine })
 const device = await broker.client({ clientId: 'camera-7' })

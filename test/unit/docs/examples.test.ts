@@ -16,7 +16,12 @@ const sources = new Map([
 ])
 registerHooks({ resolve: (name, context, next) => next(sources.get(name) ?? name, context) })
 `
-const fromSources = ['--import', `data:text/javascript,${encodeURIComponent(hooks)}`]
+const fromSources = [
+  // Older versions of Node say so of node:sqlite.
+  '--disable-warning=ExperimentalWarning',
+  '--import',
+  `data:text/javascript,${encodeURIComponent(hooks)}`,
+]
 
 /** What a process of its own prints and ends with; one that does not end by itself has no status. */
 function run(args: readonly string[], input = ''): { status: number | null; output: string } {
