@@ -1,129 +1,298 @@
+import type * as BullMq from 'bullmq'
 import type { Job as BullJob, Queue, Worker } from 'bullmq'
 import type { Redis } from 'ioredis'
 
-import type { DeadJob, Job, JobHost, Jobs } from './jobs.ts'
+import { StatemqError } from '../errors.ts'
+import {
+  JobPostponed,
+  jobQueue,
+  type DeadJob,
+  type Job,
+  type JobHost,
+  type JobLedger,
+  type JobLink,
+  type JobName,
+  type Jobs,
+} from '../scheduled.ts'
+import { idOf, readJob, type JobLimits, type JobReports } from './jobs.ts'
 
-export interface BullJobsOptions {
-  /** `redis://`, `rediss://` or the path of a socket. */
-  readonly url: string
-  /** As the store's; default `statemq`. */
-  readonly prefix?: string
-  /** Default 5,000: what Redis doesn't answer in this time has failed. */
-  readonly timeoutMs?: number
-  /** Default 16: jobs that this process does at once, and takes ahead. */
-  readonly concurrency?: number
-  /** Default 5. */
-  readonly maxAttempts?: number
-  /** Default 1,000: before the second attempt, then twice as long each time. */
-  readonly backoffMs?: number
-  /** Default 30,000, the same for all brokers: how often one looks for jobs whose process has died. */
-  readonly stalledCheckMs?: number
-  readonly onError?: (error: unknown) => void
+export interface BullJobsOptions extends JobReports {
+  readonly ledger: JobLedger
+  readonly limits: JobLimits
+  readonly nowMs: () => number
+  /** Default 30,000: how long a worker has a job for itself without saying that it still does. */
+  readonly lockMs?: number
+  /** Default 30,000: a job this late is done without BullMQ, which has lost it or can't be given it. */
+  readonly lateMs?: number
 }
-
-/** The queue that all brokers of a prefix share. */
-const QUEUE = '{jobs}'
 
 /** A worker that stands still loses its job to another one: by default the second time would be its end (threat 23). */
 const MAX_STALLS = 10
 
-/** Jobs as delayed jobs of BullMQ: one queue, one worker a process, three connections. */
+/** Identifiers that are asked for at once. */
+const PAGE_JOBS = 1_000
+
+/** What BullMQ runs on while one connection of the store lasts. */
+interface Running {
+  readonly link: JobLink
+  readonly queue: Queue<unknown>
+  readonly worker: Worker<unknown>
+}
+
+/**
+ * Jobs as delayed jobs of BullMQ, in one queue, written in the transactions of the store: a session, its
+ * end and its will are there together or not at all. One worker a process takes what is due. Whether it
+ * still is, the broker knows best, which has all sessions of its store in memory; that it still has the
+ * store, Redis is asked before each.
+ */
 export class BullJobs implements Jobs {
-  readonly #host: JobHost
   readonly #options: Required<BullJobsOptions>
-  #connections: Redis[] = []
-  #queue: Queue<Job> | undefined
-  #worker: Worker<Job> | undefined
+  /** Everything that is to be done. What BullMQ has besides is out of date. */
+  readonly #jobs = new Map<string, Job>()
+  readonly #dead = new Set<string>()
+  readonly #doing = new Map<string, Promise<void>>()
+  #host: JobHost | undefined
+  #bull: typeof BullMq | undefined
+  #running: Running | undefined
+  #sweep: NodeJS.Timeout | undefined
+  #isOpen = false
+  #isClosed = false
 
-  constructor(host: JobHost, options: BullJobsOptions) {
+  constructor(options: BullJobsOptions) {
+    this.#options = { lockMs: 30_000, lateMs: 30_000, ...options }
+  }
+
+  async open(host: JobHost): Promise<void> {
     this.#host = host
-    const defaults = { prefix: 'statemq', timeoutMs: 5_000, concurrency: 16, maxAttempts: 5, backoffMs: 1_000 }
-    const stalledCheckMs = 30_000
-    this.#options = { ...defaults, stalledCheckMs, onError: () => {}, ...options }
+    // Loaded where it is used: it is optional.
+    this.#bull = await import('bullmq')
+    this.#isOpen = true
+    await new Promise<void>((resolve, reject) => {
+      this.#options.ledger.onLink((link) => void this.#begin(link).then(resolve, reject))
+    })
+    this.#sweep = setInterval(() => this.#doLate(), this.#options.lateMs / 3).unref()
   }
 
-  async open(): Promise<void> {
-    // Loaded where it is used: both are optional.
-    const [{ Redis }, bullmq] = await Promise.all([import('ioredis'), import('bullmq')])
-    const { url, prefix, timeoutMs, concurrency, backoffMs, maxAttempts, stalledCheckMs, onError } = this.#options
-    const commands = new Redis(url, {
-      commandTimeout: timeoutMs,
-      connectTimeout: timeoutMs,
-      // Whoever schedules is told that it failed; nothing waits for a server that is away (threat 21).
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      lazyConnect: true,
-    })
-    const blocking = new Redis(url, { connectTimeout: timeoutMs, maxRetriesPerRequest: null })
-    this.#connections = [commands, blocking]
-    for (const redis of this.#connections) redis.on('error', onError)
-    await commands.connect().catch((error: unknown) => {
-      for (const redis of this.#connections) redis.disconnect()
-      throw error
-    })
-    const options = { prefix, skipVersionCheck: true } as const
-    this.#queue = new bullmq.Queue<Job>(QUEUE, {
-      ...options,
-      connection: commands,
-      defaultJobOptions: {
-        attempts: maxAttempts,
-        backoff: { type: 'exponential', delay: backoffMs },
-        removeOnComplete: true,
-        removeOnFail: false,
-      },
-    })
-    this.#worker = new bullmq.Worker<Job>(QUEUE, (job) => this.#run(job), {
-      ...options,
-      connection: blocking,
-      concurrency,
-      maxStalledCount: MAX_STALLS,
-      stalledInterval: stalledCheckMs,
-    })
-    this.#queue.on('error', onError)
-    this.#worker.on('error', onError)
-    await this.#worker.waitUntilReady()
+  schedule(job: Job): void {
+    const id = idOf(job)
+    const isAnew = this.#jobs.has(id)
+    this.#jobs.set(id, job)
+    this.#dead.delete(id)
+    if (this.#isOpen) this.#put(id, job, isAnew)
   }
 
-  async schedule(job: Job): Promise<void> {
-    const queue = this.#open
-    const jobId = idOf(job)
-    // BullMQ keeps the one that is there.
-    await queue.remove(jobId)
-    await queue.add(job.kind, { ...job }, { jobId, delay: Math.max(0, job.dueAtMs - Date.now()) })
-  }
-
-  async cancel(job: Pick<Job, 'kind' | 'session' | 'epoch'>): Promise<void> {
-    await this.#open.remove(idOf(job))
+  cancel(job: JobName): void {
+    const id = idOf(job)
+    if (this.#isClosed || !this.#jobs.delete(id)) return
+    this.#dead.delete(id)
+    // The worker that has it takes it away.
+    if (this.#isOpen && !this.#doing.has(id)) this.#options.ledger.put(id, undefined)
   }
 
   async dead(max: number): Promise<readonly DeadJob[]> {
-    const jobs = await this.#open.getFailed(0, max - 1)
-    return jobs.map(({ data, attemptsMade, failedReason }) => ({
-      job: data,
-      attempts: attemptsMade,
-      reason: failedReason,
-    }))
+    const jobs = await this.#queue.getFailed(0, max - 1)
+    return jobs.flatMap(({ data, attemptsMade, failedReason }) => {
+      const job = readJob(data)
+      return job ? [{ job, attempts: attemptsMade, reason: failedReason }] : []
+    })
+  }
+
+  async deadCount(): Promise<number> {
+    return this.#queue.getFailedCount()
+  }
+
+  async retry(job: JobName): Promise<boolean> {
+    const found = await this.#deadJob(job)
+    if (found === undefined) return false
+    await found.retry('failed', { resetAttemptsMade: true })
+    this.#dead.delete(idOf(job))
+    return true
+  }
+
+  async drop(job: JobName): Promise<boolean> {
+    const found = await this.#deadJob(job)
+    if (found === undefined) return false
+    await found.remove()
+    this.#dead.delete(idOf(job))
+    this.#jobs.delete(idOf(job))
+    return true
   }
 
   async close(): Promise<void> {
-    await this.#worker?.close()
-    await this.#queue?.close()
-    this.#worker = undefined
-    this.#queue = undefined
-    for (const redis of this.#connections.splice(0)) redis.disconnect()
+    this.#isClosed = true
+    clearInterval(this.#sweep)
+    const running = this.#running
+    this.#running = undefined
+    running?.link.release()
+    // Nothing is taken from here on; what was taken is finished.
+    await running?.worker.close().catch(this.#options.onError)
+    await Promise.allSettled(this.#doing.values())
+    await running?.queue.close().catch(this.#options.onError)
   }
 
-  get #open(): Queue<Job> {
-    if (this.#queue === undefined) throw new Error('the jobs are not open')
-    return this.#queue
+  get #queue(): Queue<unknown> {
+    if (this.#running === undefined) throw new StatemqError('SMQ_STORE_UNAVAILABLE')
+    return this.#running.queue
   }
 
-  async #run({ data }: BullJob<Job>): Promise<void> {
-    if (await this.#host.isCurrent(data)) await this.#host.run(data)
+  async #deadJob(job: JobName): Promise<BullJob<unknown> | undefined> {
+    await this.#options.ledger.assertOwner()
+    const found = await this.#queue.getJob(idOf(job))
+    return found && (await found.isFailed()) ? found : undefined
+  }
+
+  #put(id: string, job: Job, isAnew: boolean): void {
+    const { limits, ledger, nowMs } = this.#options
+    ledger.put(id, {
+      kind: job.kind,
+      data: JSON.stringify(job),
+      // The broker's clock is steady, BullMQ's is the system's.
+      dueAtMs: Date.now() + job.dueAtMs - nowMs(),
+      isAnew,
+      options: {
+        attempts: limits.maxJobAttempts,
+        backoff: { type: 'exponential', delay: limits.jobBackoffMs },
+        removeOnComplete: true,
+        removeOnFail: { count: limits.maxDeadJobs },
+      },
+    })
+  }
+
+  /** There is a connection: what BullMQ has is compared with what is to be done, and taken when it is due. */
+  async #begin(link: JobLink): Promise<void> {
+    if (this.#isClosed) return
+    const { limits, lockMs, onError } = this.#options
+    const { Queue, Worker } = this.#bull!
+    const [commands, blocking] = (await link.connect()) as readonly [Redis, Redis]
+    // BullMQ makes its second connection like the first; it gets one that waits for as long as it asks.
+    Object.assign(commands, { duplicate: () => blocking })
+    // Not without a look at the version: BullMQ would wait for whole seconds, as very old servers need it.
+    const options = { prefix: link.prefix, connection: commands } as const
+    const queue = new Queue<unknown>(jobQueue, { ...options, skipMetasUpdate: true, skipVersionCheck: true })
+    queue.on('error', () => {})
+    await this.#reconcile(queue)
+    if (this.#isClosed || link.signal.aborted) return
+    const worker = new Worker<unknown>(jobQueue, (job, token) => this.#take(job, token), {
+      ...options,
+      concurrency: limits.maxConcurrentJobs,
+      maxStalledCount: MAX_STALLS,
+      lockDuration: lockMs,
+      stalledInterval: lockMs,
+    })
+    const running = { link, queue, worker }
+    this.#running = running
+    // Those of a connection that ended are no news.
+    worker.on('error', (error) => {
+      if (!link.signal.aborted) onError(error)
+    })
+    worker.on('failed', (job, error) => this.#failed(job, error))
+    link.signal.addEventListener('abort', () => {
+      if (this.#running === running) this.#running = undefined
+      worker.close(true).catch(() => {})
+    })
+  }
+
+  /**
+   * What is to be done and is not there is put there, also where it was being done: nobody else may be doing
+   * it, since the store has one owner. What is there and not to be done goes, but for the dead.
+   */
+  async #reconcile(queue: Queue<unknown>): Promise<void> {
+    const there = new Map<string, 'waits' | 'active' | 'failed'>()
+    for (const [state, types] of [
+      ['waits', ['delayed', 'waiting']],
+      ['active', ['active']],
+      ['failed', ['failed']],
+    ] as const) {
+      for (const type of types) for await (const id of idsOf(queue, type)) there.set(id, state)
+    }
+    for (const [id, job] of this.#jobs) {
+      const state = there.get(id)
+      if (state === 'failed') this.#dead.add(id)
+      else if (state !== 'waits') this.#put(id, job, state === 'active')
+    }
+    for (const [id, state] of there) {
+      if (state !== 'failed' && !this.#jobs.has(id)) this.#options.ledger.put(id, null)
+    }
+  }
+
+  async #take(taken: BullJob<unknown>, token: string | undefined): Promise<void> {
+    const { UnrecoverableError } = this.#bull!
+    const named = readJob(taken.data)
+    if (named === undefined || idOf(named) !== taken.id) throw new UnrecoverableError('it is no job of a broker')
+    const job = this.#jobs.get(taken.id)
+    if (job === undefined) return
+    const leftMs = job.dueAtMs - this.#options.nowMs()
+    // The system's clock was put forward, or a later word came while it was on its way.
+    if (leftMs > 1) return this.#later(taken, token, leftMs)
+    try {
+      await this.#do(taken.id, job)
+    } catch (error) {
+      if (error instanceof JobPostponed) return this.#later(taken, token, this.#options.limits.jobBackoffMs)
+      throw error
+    }
+  }
+
+  async #later(taken: BullJob<unknown>, token: string | undefined, ms: number): Promise<never> {
+    const { DelayedError } = this.#bull!
+    await taken.moveToDelayed(Date.now() + Math.ceil(ms), token)
+    throw new DelayedError()
+  }
+
+  /** Whoever comes while it is being done gets the same answer. */
+  #do(id: string, job: Job): Promise<void> {
+    const known = this.#doing.get(id)
+    if (known !== undefined) return known
+    const doing = this.#fenced(job).then(
+      () => {
+        this.#doing.delete(id)
+        if (this.#jobs.get(id) === job) this.#jobs.delete(id)
+      },
+      (error: unknown) => {
+        this.#doing.delete(id)
+        throw error
+      },
+    )
+    this.#doing.set(id, doing)
+    return doing
+  }
+
+  async #fenced(job: Job): Promise<void> {
+    const host = this.#host!
+    if (!host.isCurrent(job)) return
+    // An owner that stood still must not send what its successor sends (threat 102).
+    await this.#options.ledger.assertOwner()
+    if (host.isCurrent(job)) await host.run(job)
+  }
+
+  #failed(job: BullJob<unknown> | undefined, error: Error): void {
+    // BullMQ says so of each attempt.
+    if (job?.id === undefined || job.finishedOn === undefined) return
+    const named = readJob(job.data)
+    if (this.#jobs.has(job.id)) this.#dead.add(job.id)
+    this.#options.onDead(named, error.message)
+  }
+
+  /** Somebody removed them from the queue, or a full store could not take them. */
+  #doLate(): void {
+    const { lateMs, nowMs, onError } = this.#options
+    const beforeMs = nowMs() - lateMs
+    for (const [id, job] of this.#jobs) {
+      if (job.dueAtMs > beforeMs || this.#dead.has(id) || this.#doing.has(id)) continue
+      if (this.#running === undefined || this.#doing.size >= this.#options.limits.maxConcurrentJobs) return
+      this.#do(id, job).then(
+        () => this.#options.ledger.put(id, null),
+        (error: unknown) => {
+          if (!(error instanceof JobPostponed)) onError(error)
+        },
+      )
+    }
   }
 }
 
-/** Not a number, and without a colon, as BullMQ wants it; nothing in it is a client's (threat 25). */
-function idOf({ kind, session, epoch }: Pick<Job, 'kind' | 'session' | 'epoch'>): string {
-  return `${kind}-${session}-${epoch}`
+async function* idsOf(queue: Queue<unknown>, type: 'delayed' | 'waiting' | 'active' | 'failed') {
+  for (let from = 0; ; from += PAGE_JOBS) {
+    const ids = await queue.getRanges([type], from, from + PAGE_JOBS - 1)
+    yield* ids
+    if (ids.length < PAGE_JOBS) return
+  }
 }

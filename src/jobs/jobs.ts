@@ -1,44 +1,33 @@
-import type { SessionKey } from '../stored.ts'
+import type { Job, JobName } from '../scheduled.ts'
 
-/** Something that is to happen at a time, whoever runs then: a will that is sent, a session that ends. */
-export interface Job {
-  readonly kind: 'will' | 'session-expiry'
-  readonly session: SessionKey
-  /** Of the session, when the job was scheduled: what happened since makes the job outdated. */
-  readonly epoch: number
-  readonly dueAtMs: number
+/** How often a job that fails is tried, and what is kept of those that were given up. */
+export interface JobLimits {
+  /** Jobs of BullMQ that are being done at once. */
+  readonly maxConcurrentJobs: number
+  /** Attempts at one job before it is given up. */
+  readonly maxJobAttempts: number
+  /** Before the second attempt, then twice as long each time. */
+  readonly jobBackoffMs: number
+  /** Jobs that were given up and are kept for somebody to look at; the oldest go first. */
+  readonly maxDeadJobs: number
 }
 
-/** A job that was tried as often as it may be. */
-export interface DeadJob {
-  readonly job: Job
-  readonly attempts: number
-  /** What went wrong last. */
-  readonly reason: string
+/** Told of what goes wrong with jobs. */
+export interface JobReports {
+  /** It was tried as often as it may be. */
+  onDead(job: Job | undefined, reason: string): void
+  onError(error: unknown): void
 }
 
-/** Who does what is due. */
-export interface JobHost {
-  /** Asked right before: a job that is late, or comes twice, does nothing (threat 23). */
-  isCurrent(job: Job): boolean | Promise<boolean>
-  /** Rejects: it is tried again, after a while, up to a limit. */
-  run(job: Job): Promise<void>
+/** Names a job in a queue: not a number, and without a colon, as BullMQ wants it; nothing in it is a client's (threat 25). */
+export function idOf({ kind, session, epoch }: JobName): string {
+  return `${kind}-${session}-${epoch}`
 }
 
-/**
- * Jobs that outlive the process that scheduled them, for brokers that share sessions: whichever of
- * them runs does what is due. A broker that has its sessions for itself needs none of it: the deadlines
- * are in what it stored of its sessions and wills, and it does at its start what fell due meanwhile.
- */
-export interface Jobs {
-  /** Begins to do what is due. */
-  open(): Promise<void>
-  /** Resolves when it is kept. Another one of the same kind, session and epoch takes its place. */
-  schedule(job: Job): Promise<void>
-  /** One that is not there, or is being done, is let be. */
-  cancel(job: Pick<Job, 'kind' | 'session' | 'epoch'>): Promise<void>
-  /** Those that were given up, the latest first, until somebody removes them: at most so many. */
-  dead(max: number): Promise<readonly DeadJob[]>
-  /** Waits for what is being done. */
-  close(): Promise<void>
+/** Undefined: it is none of a broker's. */
+export function readJob(data: unknown): Job | undefined {
+  const { kind, session, epoch, dueAtMs } = (data ?? {}) as Partial<Record<keyof Job, unknown>>
+  if (kind !== 'will' && kind !== 'session-expiry') return undefined
+  if (typeof session !== 'number' || typeof epoch !== 'number' || typeof dueAtMs !== 'number') return undefined
+  return { kind, session, epoch, dueAtMs }
 }

@@ -26,6 +26,7 @@ import type { ClientIdPolicy } from './ownership.ts'
 import type { RateLimit } from './rate-limit.ts'
 import type { Refusals } from './refusals.ts'
 import type { Registry } from './registry.ts'
+import type { SessionJobs } from './session-jobs.ts'
 import type { SessionStore } from '../stored.ts'
 import type { TransitionHistory } from './transition-history.ts'
 
@@ -91,6 +92,8 @@ export interface SessionCore {
   readonly door: Door
   /** Undefined: nothing outlives the process. */
   readonly store: SessionStore | undefined
+  /** Wills and ends of sessions, at their times. */
+  readonly jobs: SessionJobs
   /** Jobs that were given up; undefined: this broker's sessions are its own, and so is what is due. */
   deadJobs?: DeadJobSource
   /** Counts the changes of the role definitions. */

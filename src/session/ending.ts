@@ -51,6 +51,7 @@ export function dropSession(session: Session): void {
   session.isOpen = false
   session.isAwake = false
   deadlines.cancel(session.deadline)
+  session.core.jobs.cancelExpiry(session)
   deadlines.cancel(session.authenticationDeadline)
   cancelConnectionDeadlines(session)
   keepalive.unwatch(session)

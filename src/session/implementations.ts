@@ -107,9 +107,7 @@ function implementations(core: SessionCore, wills: Wills) {
       armSessionDeadline: (acting: Acting) => {
         const session = host(acting)
         const { expiresAtMs } = acting.context
-        if (expiresAtMs !== undefined) {
-          session.deadline = deadlines.schedule(expiresAtMs, () => session.send({ type: 'deadline.session' }))
-        }
+        if (expiresAtMs !== undefined) core.jobs.scheduleExpiry(session, acting.context.epoch, expiresAtMs)
         registry.offline++
         session.isOffline = true
         // A connection that ended by itself is still here; from now on messages wait or go to others.
@@ -119,6 +117,7 @@ function implementations(core: SessionCore, wills: Wills) {
       cancelDeadlines: (acting: Acting) => {
         const session = host(acting)
         deadlines.cancel(session.deadline)
+        core.jobs.cancelExpiry(session)
         if (session.isOffline) registry.offline--
         session.isOffline = false
       },

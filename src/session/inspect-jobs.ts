@@ -4,7 +4,8 @@ import type { SessionCore } from './core.ts'
 import { emptyQueue } from './empty-queue.ts'
 import { compareTexts, type Orders, pageOf, type Slices, sortInSlices } from './inspect-order.ts'
 import type { Session } from './session.ts'
-import type { WillHost, Wills } from './wills.ts'
+import type { WillHost } from './will-host.ts'
+import type { Wills } from './wills.ts'
 
 const NO_JOBS: readonly JobRow[] = []
 

@@ -11,7 +11,7 @@ import { rowOf } from './inspect-sessions.ts'
 import type { Outbound } from './outbound.ts'
 import type { Session } from './session.ts'
 import type { SubscriptionFacts } from './subscription-facts.ts'
-import type { WillHost } from './wills.ts'
+import type { WillHost } from './will-host.ts'
 
 /** Messages of a queue that are shown, and the bytes that are read for them at most. */
 const FIRST_MESSAGES = 20

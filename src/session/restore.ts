@@ -57,6 +57,7 @@ export async function restoreAll(restoring: Restoring): Promise<void> {
   }
   // Their sessions had ended, and they were on their way.
   for (const will of [...left.values()].flat()) wills.restore(will, policy, undefined)
+  await core.jobs.open()
   const durationMs = Math.round(performance.now() - startedAt)
   const restored = { sessions: core.registry.sessions.size, messages, retained: core.router.retained.count }
   core.logger.info({ ...restored, durationMs }, 'the store is open')
@@ -133,7 +134,7 @@ function fill(session: Session, store: SessionStore, stored: StoredSession, wasO
 
 /** The session as its chart left it. What the entry of `offline` sets off is set off again: an actor that goes on runs no entry. */
 function bringBack(core: SessionCore, policy: SessionPolicy, clientId: string, context: SessionContext): Session {
-  const { registry, deadlines } = core
+  const { registry } = core
   const session = new Session(context.sessionId, undefined, policy, core, context)
   const { expiresAtMs, connect, standing } = context
   session.clientId = clientId
@@ -144,8 +145,6 @@ function bringBack(core: SessionCore, policy: SessionPolicy, clientId: string, c
   session.isOffline = true
   registry.offline++
   registry.sessions.set(clientId, session)
-  if (expiresAtMs !== undefined) {
-    session.deadline = deadlines.schedule(expiresAtMs, () => session.send({ type: 'deadline.session' }))
-  }
+  if (expiresAtMs !== undefined) core.jobs.scheduleExpiry(session, context.epoch, expiresAtMs)
   return session
 }

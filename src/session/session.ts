@@ -9,6 +9,7 @@ import type { Decision } from '../inspection.ts'
 import type { GrantFeatures } from '../options.ts'
 import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import type { Job } from '../scheduled.ts'
 import type { DeliveryGroup, Subscriber } from '../router/subscriber.ts'
 import type { TurnClock } from '../router/turn-clock.ts'
 import type { DecidingPermission } from '../roles.ts'
@@ -32,7 +33,7 @@ import { reportEmitted, reportSnapshot } from './reporting.ts'
 import { makeActor, type SessionActor } from './session-actor.ts'
 import type { RetainedReplay } from './retained-replay.ts'
 import type { Subscriptions } from './subscriptions.ts'
-import type { WillHost } from './wills.ts'
+import type { WillHost } from './will-host.ts'
 
 export type { SessionActor }
 
@@ -90,6 +91,7 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   pendingWill: WillPacket | undefined = undefined
   will: WillHost | undefined = undefined
   deadline: Deadline | undefined = undefined
+  expiry: Job | undefined = undefined
   authenticationDeadline: Deadline | undefined = undefined
   grantDeadline: Deadline | undefined = undefined
   connectionDeadline: Deadline | undefined = undefined

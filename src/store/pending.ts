@@ -1,4 +1,5 @@
 import type { Publication } from '../publication.ts'
+import type { JobChange } from '../scheduled.ts'
 import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
 
 /**
@@ -22,9 +23,12 @@ export class PendingWrites {
   /** Sequences that were settled while the commit of their messages was under way. */
   readonly settledEarly = new Map<SessionKey, Set<number>>()
   readonly retained = new Map<string, Publication | undefined>()
+  /** By identifier; only a store that is asked for them has any. */
+  readonly jobs = new Map<string, JobChange>()
 
   get isEmpty(): boolean {
-    return !this.#hasOthers && this.appended.size === 0 && this.received.size === 0 && this.retained.size === 0
+    const { appended, received, retained, jobs } = this
+    return !this.#hasOthers && appended.size + received.size + retained.size + jobs.size === 0
   }
 
   /** Whether there is something of what {@link takeOtherThanMessages} takes. */
@@ -32,7 +36,8 @@ export class PendingWrites {
     return (
       this.#hasOthers ||
       someOf(this.received.values(), (ids) => someOf(ids.values(), (isThere) => !isThere)) ||
-      someOf(this.retained.values(), (publication) => publication === undefined)
+      someOf(this.retained.values(), (publication) => publication === undefined) ||
+      someOf(this.jobs.values(), (job) => !job)
     )
   }
 
@@ -81,6 +86,7 @@ export class PendingWrites {
     for (const [topic, publication] of failed.retained) {
       if (!this.retained.has(topic)) this.retained.set(topic, publication)
     }
+    for (const [id, job] of failed.jobs) if (!this.jobs.has(id)) this.jobs.set(id, job)
     this.settledEarly.clear()
     for (const key of this.deletedSessions) this.#forget(key)
   }
@@ -95,7 +101,7 @@ export class PendingWrites {
     if (all.size > 0) this.appended.set(key, all)
   }
 
-  /** Takes out everything but messages, and the identifiers by which they were received. */
+  /** Takes out everything but messages, the identifiers by which they were received, and new jobs. */
   takeOtherThanMessages(): PendingWrites {
     const taken = new PendingWrites()
     moveAll(this.deletedSessions, (key) => taken.deletedSessions.add(key))
@@ -118,6 +124,11 @@ export class PendingWrites {
       taken.retained.set(topic, undefined)
       this.retained.delete(topic)
     }
+    for (const [id, job] of this.jobs) {
+      if (job) continue
+      taken.jobs.set(id, job)
+      this.jobs.delete(id)
+    }
     return taken
   }
 
@@ -128,6 +139,7 @@ export class PendingWrites {
     move(this.received, taken.received)
     move(this.appended, taken.appended)
     move(this.retained, taken.retained)
+    move(this.jobs, taken.jobs)
     this.carryOver(others)
     return taken
   }

@@ -2,6 +2,8 @@ import type { IRedisTransaction, JobJson } from 'bullmq'
 import type { ChainableCommander } from 'ioredis'
 
 import { StatemqError } from '../errors.ts'
+import { jobQueue } from '../scheduled.ts'
+import { plainError } from './redis-connect.ts'
 import type { RedisOwner } from './redis-owner.ts'
 import { jobOf, queueOf, type RedisKeys } from './redis-keys.ts'
 import type { RedisLink } from './redis-link.ts'
@@ -130,12 +132,15 @@ function dropQueue(transaction: ChainableCommander, link: RedisLink, name: strin
     transaction.unlink(...all.slice(at, at + FIELDS_PER_COMMAND))
 }
 
-function writeJobs(transaction: ChainableCommander, link: RedisLink, { added, ended }: RedisPlan): void {
-  // BullMQ's scripts go by name; what it asks of a transaction is this one method.
+/** BullMQ's scripts go by name; what it asks of a transaction is this one method. */
+function scriptsOver(transaction: ChainableCommander): IRedisTransaction {
   const named = transaction as unknown as Record<string, (args: unknown[]) => void>
-  const scripts = {
-    runCommand: (name: string, args: unknown[]) => named[name]!(args),
-  } as unknown as IRedisTransaction
+  return { runCommand: (name: string, args: unknown[]) => named[name]!(args) } as unknown as IRedisTransaction
+}
+
+function writeJobs(transaction: ChainableCommander, link: RedisLink, { added, ended, scheduled }: RedisPlan): void {
+  const scripts = scriptsOver(transaction)
+  writeScheduled(scripts, transaction, link, scheduled)
   const timestamp = Date.now()
   let last: string | undefined
   for (const { key, first, data } of added) {
@@ -160,6 +165,37 @@ function writeJobs(transaction: ChainableCommander, link: RedisLink, { added, en
   }
 }
 
+/** Wills and ends of sessions. One that is replaced may be another process's that has died, with its lock. */
+function writeScheduled(
+  scripts: IRedisTransaction,
+  transaction: ChainableCommander,
+  link: RedisLink,
+  jobs: RedisPlan['scheduled'],
+): void {
+  if (jobs.size === 0) return
+  const queue = link.queue(jobQueue)
+  const timestamp = Date.now()
+  transaction.hset(queue.keys['meta']!, 'opts.maxLenEvents', '0')
+  for (const [id, job] of jobs) {
+    if (!job || job.isAnew) {
+      const key = queue.toKey(id)
+      if (job !== undefined) transaction.unlink(`${key}:lock`)
+      queue.execCommand(scripts, 'removeJob', [key, queue.toKey('repeat'), id, 0, queue.toKey('')])
+    }
+    if (!job) continue
+    const delay = Math.max(0, Math.ceil(job.dueAtMs - timestamp))
+    const json = {
+      id,
+      name: job.kind,
+      data: job.data,
+      opts: { ...job.options, jobId: id, delay },
+      timestamp,
+      attemptsMade: 0,
+    }
+    void queue.addJobToTransaction(scripts, json as unknown as JobJson, id)
+  }
+}
+
 /** What the jobs of a session's queue are called. */
 const JOB_NAME = 'deliver'
 
@@ -173,5 +209,5 @@ function refusal(error: unknown): unknown {
   const { message = '', previousErrors = [] } = error as { message?: string; previousErrors?: Error[] }
   const texts = [message, ...previousErrors.map((one) => one.message)]
   if (!texts.some((text) => text.startsWith('OOM'))) return error
-  return new StatemqError('SMQ_STORE_FULL', 'Redis has come to its maxmemory', { cause: error })
+  return new StatemqError('SMQ_STORE_FULL', 'Redis has come to its maxmemory', { cause: plainError(error) })
 }

@@ -43,6 +43,14 @@ export class RedisKeys {
   }
 }
 
+/**
+ * The prefix of a store in a cluster: with a hash tag around it all keys of the store, whatever tags
+ * follow, are in one slot, and a commit is one transaction of one node.
+ */
+export function inOneSlot(prefix: string): string {
+  return /\{[^}]+\}/.test(prefix) ? prefix : `{${prefix}}`
+}
+
 /** The name of a session's queue. */
 export function queueOf(key: SessionKey): string {
   return `{s${key}}`

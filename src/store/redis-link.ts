@@ -1,29 +1,15 @@
-import type { createRedisBackend, RedisQueueBackend } from 'bullmq'
+import type { RedisQueueBackend } from 'bullmq'
 import type { Redis } from 'ioredis'
 
-import { StatemqError } from '../errors.ts'
+import type { JobLink } from '../scheduled.ts'
+import { connectAll, plainError, type Connecting, type RedisModules } from './redis-connect.ts'
 import { judge, factsOf, needsWaitAof, type RedisDurability } from './redis-server.ts'
 import type { RedisKeys } from './redis-keys.ts'
 import type { RedisOwner } from './redis-owner.ts'
-
-/** The packages that only this store needs. */
-export interface RedisModules {
-  readonly Redis: typeof Redis
-  readonly createRedisBackend: typeof createRedisBackend
-}
-
-/** Rejects with SMQ_STORE_MODULE where they are not installed. */
-export async function loadModules(): Promise<RedisModules> {
-  try {
-    const [ioredis, bullmq] = await Promise.all([import('ioredis'), import('bullmq')])
-    return { Redis: ioredis.Redis, createRedisBackend: bullmq.createRedisBackend }
-  } catch (error) {
-    throw new StatemqError('SMQ_STORE_MODULE', 'npm install ioredis bullmq', { cause: error })
-  }
-}
+import type { RedisTarget } from './redis-url.ts'
 
 export interface LinkOptions {
-  readonly url: string
+  readonly target: RedisTarget
   readonly keys: RedisKeys
   readonly durability: RedisDurability
   /** A command that takes longer has failed, and its connection with it. */
@@ -50,6 +36,11 @@ export class RedisLink {
   readonly queues: RedisQueueBackend
   readonly waitsForAof: boolean
   readonly timeoutMs: number
+  readonly #connecting: Connecting
+  readonly #prefix: string
+  readonly #connections = new Set<Redis>()
+  readonly #end = new AbortController()
+  #isReleased = false
   #failure: Error | undefined
   #onFailure: (error: Error) => void = () => {}
 
@@ -57,51 +48,37 @@ export class RedisLink {
     writer: Redis,
     reader: Redis,
     queues: RedisQueueBackend,
-    timeoutMs: number,
+    connecting: Connecting,
+    prefix: string,
     waitsForAof: boolean,
   ) {
     this.writer = writer
     this.reader = reader
     this.queues = queues
-    this.timeoutMs = timeoutMs
+    this.timeoutMs = connecting.timeoutMs
     this.waitsForAof = waitsForAof
-    for (const connection of [writer, reader]) {
-      connection.on('close', () => this.fail(new Error('the connection to Redis was closed')))
-    }
+    this.#connecting = connecting
+    this.#prefix = prefix
+    for (const connection of [writer, reader]) this.#keep(connection)
   }
 
   /** Rejects with a `SMQ_STORE_…` error where nothing is gained by trying again, else with any other. */
   static async open(modules: RedisModules, options: LinkOptions, owner: RedisOwner): Promise<Opened> {
-    const { url, keys, durability, timeoutMs } = options
-    const connections = [0, 1].map(() => {
-      const redis = new modules.Redis(url, {
-        lazyConnect: true,
-        connectTimeout: timeoutMs,
-        commandTimeout: timeoutMs,
-        // A link does not come back: the next one does.
-        retryStrategy: null,
-        enableOfflineQueue: false,
-        enableReadyCheck: false,
-        autoResendUnfulfilledCommands: false,
-        maxRetriesPerRequest: null,
-      })
-      redis.on('error', () => {})
-      return redis
-    })
-    const [writer, reader] = connections as [Redis, Redis]
+    const { target, keys, durability, timeoutMs } = options
+    const connecting: Connecting = { modules, target, key: keys.owner, timeoutMs }
+    const [writer, reader] = (await connectAll(connecting, ['commands', 'commands'])) as [Redis, Redis]
     try {
-      await Promise.all(connections.map((redis) => redis.connect()))
       const facts = await factsOf(reader)
-      const faults = judge(facts, durability)
+      const faults = judge(facts, durability, target.kind === 'cluster')
       if (facts.isReplica) throw new Error('the server is a replica')
       const about = await owner.claim(reader)
       const queues = await backendOf(modules, reader, keys.prefix)
       await backendOf(modules, writer, keys.prefix)
-      const link = new RedisLink(writer, reader, queues, timeoutMs, needsWaitAof(facts, durability))
+      const link = new RedisLink(writer, reader, queues, connecting, keys.prefix, needsWaitAof(facts, durability))
       return { link, about, faults }
     } catch (error) {
-      for (const redis of connections) redis.disconnect()
-      throw error
+      for (const redis of [writer, reader]) redis.disconnect()
+      throw plainError(error)
     }
   }
 
@@ -124,8 +101,34 @@ export class RedisLink {
 
   disconnect(): void {
     this.#failure ??= new Error('the link was closed')
-    this.writer.disconnect()
-    this.reader.disconnect()
+    for (const redis of this.#connections) redis.disconnect()
+    this.#end.abort()
+  }
+
+  /** For whoever does the jobs of the store. */
+  get forJobs(): JobLink {
+    return {
+      prefix: this.#prefix,
+      signal: this.#end.signal,
+      connect: async () => {
+        const made = await connectAll(this.#connecting, ['commands', 'blocking'])
+        for (const redis of made) this.#keep(redis)
+        return made as unknown as readonly [Redis, Redis]
+      },
+      release: () => {
+        this.#isReleased = true
+      },
+    }
+  }
+
+  /** A connection that is a part of it: with any of them all end. */
+  #keep(redis: Redis): void {
+    if (!this.isUp) return redis.disconnect()
+    this.#connections.add(redis)
+    redis.on('close', () => {
+      if (!this.#isReleased || redis === this.writer || redis === this.reader)
+        this.fail(new Error('the connection to Redis was closed'))
+    })
   }
 
   /** A queue's part of BullMQ, without a connection of its own. */

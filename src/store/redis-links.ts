@@ -1,5 +1,6 @@
 import { StatemqError } from '../errors.ts'
-import { RedisLink, type LinkOptions, type Opened, type RedisModules } from './redis-link.ts'
+import { plainError, type RedisModules } from './redis-connect.ts'
+import { RedisLink, type LinkOptions, type Opened } from './redis-link.ts'
 import { RENEWALS_PER_LEASE, type RedisOwner } from './redis-owner.ts'
 
 /** Between two attempts to reach a server that is away: twice as long each time, up to the second. */
@@ -98,6 +99,8 @@ export class RedisLinks {
       if (this.#end !== undefined) return
       this.#options.onDown()
       this.#connecting ??= this.#connect()
+      // Whoever needs one is told; there may be nobody just now.
+      this.#connecting.catch(() => {})
     }
     return link
   }
@@ -141,7 +144,7 @@ export class RedisLinks {
   }
 }
 
-function unavailable(cause: unknown): StatemqError {
-  const text = cause instanceof Error ? cause.message : String(cause)
-  return new StatemqError('SMQ_STORE_UNAVAILABLE', text, { cause })
+function unavailable(error: unknown): StatemqError {
+  const cause = plainError(error)
+  return new StatemqError('SMQ_STORE_UNAVAILABLE', cause.message, { cause })
 }

@@ -1,3 +1,4 @@
+import type { JobChange } from '../scheduled.ts'
 import type { SessionKey } from '../stored.ts'
 
 /** A batch that becomes a job. */
@@ -30,6 +31,8 @@ export class RedisPlan {
   readonly droppedQueues: { readonly key: SessionKey; readonly firsts: readonly number[] }[] = []
   readonly added: NewJob[] = []
   ended: EndedJob[] = []
+  /** Wills and ends of sessions by their identifiers. */
+  scheduled: ReadonlyMap<string, JobChange> = new Map()
   readonly #effects: (() => void)[] = []
 
   put(hash: string, field: string, value: Buffer | string | undefined): void {

@@ -48,13 +48,15 @@ export function needsWaitAof(facts: ServerFacts, durability: RedisDurability): b
 }
 
 /** Throws SMQ_STORE_UNSUITABLE where the server can't keep what is asked of it; returns what it keeps less well than it could. */
-export function judge(facts: ServerFacts, durability: RedisDurability): string[] {
+export function judge(facts: ServerFacts, durability: RedisDurability, inOneSlot: boolean): string[] {
   const unsuitable = (why: string): never => {
     throw new StatemqError('SMQ_STORE_UNSUITABLE', why)
   }
   const { version, evictionPolicy } = facts
   if (version[0] < 7) unsuitable(`it is Redis ${version.join('.')}, and 7.0 is needed`)
-  if (facts.isCluster) unsuitable('it is a cluster, and one commit of the store is one transaction of one server')
+  if (facts.isCluster && !inOneSlot)
+    unsuitable('it is a cluster: say redis+cluster://, so that all keys are in one slot')
+  if (!facts.isCluster && inOneSlot) unsuitable('it is no cluster: say redis://')
   const faults: string[] = []
   if (evictionPolicy !== 'noeviction') {
     faults.push(

@@ -79,13 +79,7 @@ export class RedisWriter {
     for (const [topic, publication] of writes.retained) {
       plan.put(this.#keys.retained, hashOf(topic), publication && this.#messageRecord(publication))
     }
-    return plan
-  }
-
-  /** What changes nothing. */
-  planTouch(): RedisPlan {
-    const plan = new RedisPlan()
-    plan.put(this.#keys.about, LAST_KEY, `${this.#lastKey}`)
+    plan.scheduled = writes.jobs
     return plan
   }
 

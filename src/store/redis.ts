@@ -2,23 +2,26 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { StatemqError } from '../errors.ts'
 import type { Publication } from '../publication.ts'
+import type { JobLedger, JobLink } from '../scheduled.ts'
 import { GatheringStore, type KnownPacketIds } from './gathering-store.ts'
 import type { PendingWrites } from './pending.ts'
 import { RedisAway } from './redis-away.ts'
 import { commit, commitAlthoughFull } from './redis-commit.ts'
-import { RedisKeys } from './redis-keys.ts'
-import { loadModules, type Opened } from './redis-link.ts'
+import { loadModules, plainError } from './redis-connect.ts'
+import { inOneSlot, RedisKeys } from './redis-keys.ts'
+import type { Opened } from './redis-link.ts'
 import { RedisLinks } from './redis-links.ts'
 import { RedisOwner, replaced } from './redis-owner.ts'
 import type { RedisPlan } from './redis-plan.ts'
 import { RedisReader, type OnDamage } from './redis-reader.ts'
 import type { RedisDurability } from './redis-server.ts'
+import { readRedisUrl, type RedisTarget } from './redis-url.ts'
 import { LAST_KEY, LAST_MESSAGE, RedisWriter } from './redis-writer.ts'
 import type { Store } from './store.ts'
 import type { QueuedMessage, SessionKey, StoredSession, StoredWill } from '../stored.ts'
 
 export interface RedisStoreOptions {
-  /** `redis://`, `rediss://` or the path of a socket. */
+  /** See `readRedisUrl`. */
   readonly url: string
   /** Default `everysec`. */
   readonly durability?: RedisDurability
@@ -52,6 +55,7 @@ const MAX_FAILURES = 10
 export class RedisStore extends GatheringStore implements Store {
   readonly name = 'redis'
   readonly #options: Required<RedisStoreOptions>
+  readonly #target: RedisTarget
   readonly #keys: RedisKeys
   readonly #owner: RedisOwner
   readonly #away: RedisAway
@@ -59,9 +63,11 @@ export class RedisStore extends GatheringStore implements Store {
   #reader: RedisReader | undefined
   #writer: RedisWriter | undefined
   #retry: NodeJS.Timeout | undefined
+  #onLink: ((link: JobLink) => void) | undefined
   /** Of the last commit that is durable. */
   #committed = 0
 
+  /** Throws SMQ_OPTION_INVALID where the URL can't be read. */
   constructor(options: RedisStoreOptions) {
     super()
     this.#options = {
@@ -76,18 +82,19 @@ export class RedisStore extends GatheringStore implements Store {
       ...options,
     }
     const { prefix, leaseMs, timeoutMs, onAway, onBack } = this.#options
-    this.#keys = new RedisKeys(prefix)
+    this.#target = readRedisUrl(options.url)
+    this.#keys = new RedisKeys(this.#target.kind === 'cluster' ? inOneSlot(prefix) : prefix)
     this.#owner = new RedisOwner(this.#keys, leaseMs)
     this.#away = new RedisAway(timeoutMs, { onAway, onBack })
   }
 
   async open(): Promise<void> {
     const modules = await loadModules()
-    const { url, durability, timeoutMs, leaseMs } = this.#options
+    const { durability, timeoutMs, leaseMs } = this.#options
     const links = new RedisLinks(
       modules,
       {
-        url,
+        target: this.#target,
         keys: this.#keys,
         durability,
         timeoutMs,
@@ -98,8 +105,30 @@ export class RedisStore extends GatheringStore implements Store {
       },
       this.#owner,
     )
-    await links.open()
     this.#links = links
+    try {
+      await links.open()
+    } catch (error) {
+      this.#links = undefined
+      throw error
+    }
+  }
+
+  /** See {@link JobLedger}. */
+  readonly jobs: JobLedger = {
+    put: (id, change) => void this.group.writes.jobs.set(id, change),
+    assertOwner: () => this.#assertOwner(),
+    onLink: (listener) => {
+      this.#onLink = listener
+      void this.#open.links.current().then(({ forJobs }) => listener(forJobs))
+    },
+  }
+
+  async #assertOwner(): Promise<void> {
+    const { links } = this.#open
+    if (!links.isUp) throw new StatemqError('SMQ_STORE_UNAVAILABLE')
+    const link = await links.current()
+    this.#owner.check(await link.reader.get(this.#keys.owner))
   }
 
   async close(): Promise<void> {
@@ -225,7 +254,9 @@ export class RedisStore extends GatheringStore implements Store {
 
   protected override faultOf(error: unknown): StatemqError {
     const fault =
-      error instanceof StatemqError ? error : new StatemqError('SMQ_STORE_FAILED', String(error), { cause: error })
+      error instanceof StatemqError
+        ? error
+        : new StatemqError('SMQ_STORE_FAILED', String(error), { cause: plainError(error) })
     if (fault.code === 'SMQ_STORE_FULL') this.#retryLater()
     else if (this.group.fault !== fault) this.#lost(fault)
     return fault
@@ -233,6 +264,7 @@ export class RedisStore extends GatheringStore implements Store {
 
   #opened({ about, faults, link }: Opened): void {
     const number = Number(about.get('commit'))
+    const isLater = this.#writer !== undefined
     if (this.#writer === undefined) {
       const last = (field: string): number => Number(about.get(field) ?? 0)
       const { onDamage, onFault } = this.#options
@@ -245,6 +277,7 @@ export class RedisStore extends GatheringStore implements Store {
       throw replaced(`its last commit is ${number} and was ${this.#committed}`)
     }
     if (link.isUp) this.#away.end('link')
+    if (isLater) this.#onLink?.(link.forJobs)
   }
 
   get #isLost(): boolean {
@@ -290,6 +323,8 @@ function isReply(error: unknown): boolean {
 function passes(error: unknown): boolean {
   const texts = [error, ...((error as { previousErrors?: unknown[] }).previousErrors ?? [])]
   return texts.some((one) =>
-    /^(READONLY|LOADING|MASTERDOWN|NOREPLICAS|BUSY|MISCONF|TRYAGAIN|CLUSTERDOWN|NOSCRIPT)/.test((one as Error).message),
+    /^(READONLY|LOADING|MASTERDOWN|NOREPLICAS|BUSY|MISCONF|TRYAGAIN|CLUSTERDOWN|MOVED|ASK|NOSCRIPT)/.test(
+      (one as Error).message,
+    ),
   )
 }

@@ -1,4 +1,5 @@
 import type { Publication } from '../publication.ts'
+import type { JobLedger } from '../scheduled.ts'
 import type { SessionStore, StoredState } from '../stored.ts'
 
 /**
@@ -8,6 +9,8 @@ import type { SessionStore, StoredState } from '../stored.ts'
  */
 export interface Store extends SessionStore, StoredState {
   readonly name: 'memory' | 'lmdb' | 'redis'
+  /** For a store whose server can say when jobs are due. */
+  readonly jobs?: JobLedger
   /** Opens it, and makes it this process's alone. Rejects with a `SMQ_STORE_…` error. */
   open(): Promise<void>
   /** Makes durable what was written, then closes. */
