@@ -32,6 +32,7 @@ const reloadable = {
   proposedPropertyPrefix: true,
   deniedPublish: true,
   retainedOfRevoked: true,
+  bans: true,
 } satisfies Record<Exclude<ReloadableOption, 'hooks'>, true>
 
 /** What a reload works on. */
@@ -185,7 +186,7 @@ export class Reloader {
     const { log, prepared } = this.#running
     const before = prepared.settings.config
     const names = new Set([...Object.keys(config), ...Object.keys(before)])
-    const ignored = ['listeners', 'drainTimeoutMs', ...Object.keys(reloadable)]
+    const ignored = ['listeners', 'drainTimeoutMs', 'drain', ...Object.keys(reloadable)]
     const changed = [...names].filter((name) => {
       const key = name as keyof typeof config
       return !ignored.includes(name) && !isDeepStrictEqual(config[key], before[key])

@@ -6,6 +6,7 @@ import { packageVersion } from '../version.ts'
 import { prepare } from './prepare.ts'
 import { Reloader, type OpenListener, type Running } from './reload.ts'
 import { resolveSettings, type Flags } from './settings.ts'
+import { stopBroker } from './stop.ts'
 
 const schemes = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws', wss: 'wss' } as const
 
@@ -27,9 +28,9 @@ function obeySignals(running: Running, reloader: Reloader): { readonly draining:
   const stop = (signal: NodeJS.Signals): void => {
     if (state.draining) process.exit(1)
     state.draining = true
-    const { drainTimeoutMs } = running.prepared.settings.config
-    log.info({ signal, drainTimeoutMs }, 'draining; the same signal again stops at once')
-    broker.close({ drainTimeoutMs }).then(
+    const { drainTimeoutMs, drain } = running.prepared.settings.config
+    log.info({ signal, drainTimeoutMs, ...(drain && { drain }) }, 'draining; the same signal again stops at once')
+    stopBroker(broker, { drainTimeoutMs, ...(drain && { drain }) }, log).then(
       () => {
         log.info({}, 'stopped')
         process.exit(0)

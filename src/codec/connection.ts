@@ -64,7 +64,7 @@ function onEnd(this: StreamOfConnection): void {
 /** A broken stream also closes; without a listener the error would end the process. */
 function onError(): void {}
 
-const PauseBits: Readonly<Record<PauseReason, number>> = { decision: 1, throttle: 2 }
+const PauseBits: Readonly<Record<PauseReason, number>> = { decision: 1, throttle: 2, rate: 4 }
 
 /** An MQTT connection over a byte stream. */
 export class StreamConnection implements Connection {
@@ -72,6 +72,7 @@ export class StreamConnection implements Connection {
   readonly packets$: Observable<InboundPacket>
   lastTick: number
   onWritable: ((writable: boolean) => void) | undefined = undefined
+  onReceived: ((count: number) => void) | undefined = undefined
   writable = true
 
   readonly #stream: StreamOfConnection
@@ -306,6 +307,7 @@ export class StreamConnection implements Connection {
     this.#context.counters.bytesReceived += chunk.length
     if (this.#finished) return
     this.#decoder.feed(chunk)
+    this.onReceived?.(chunk.length)
     this.#decode()
   }
 
@@ -354,8 +356,8 @@ export class StreamConnection implements Connection {
     if (this.#endTimer !== undefined && this.#stream.destroyed) this.#context.clock.clearTimeout(this.#endTimer)
     if (this.#ended) return
     this.#ended = true
-    // Nobody will read any more, so waiting for a drained socket would wait for ever.
-    this.#paused &= ~PauseBits.throttle
+    // Nobody will read any more, so waiting for a drained socket would wait for ever; nor is there more to hold back.
+    this.#paused &= ~(PauseBits.throttle | PauseBits.rate)
     this.#decode()
   }
 }

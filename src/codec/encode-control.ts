@@ -36,6 +36,8 @@ const returnCodes: ReadonlyMap<number, number> = new Map([
   [ReasonCode.ServerUnavailable, 3],
   [ReasonCode.ServerBusy, 3],
   [ReasonCode.QuotaExceeded, 3],
+  [ReasonCode.UseAnotherServer, 3],
+  [ReasonCode.ServerMoved, 3],
   [ReasonCode.ConnectionRateExceeded, 3],
   [ReasonCode.BadUserNameOrPassword, 4],
   [ReasonCode.BadAuthenticationMethod, 4],

@@ -154,6 +154,8 @@ export class SocketServer implements Listener {
     const info = describeSocket(socket, this.#name, this.transport, this.#localPort)
     const proxied =
       proxyTrust !== undefined && info.remoteAddress !== undefined && proxyTrust.includes(info.remoteAddress)
+    // The address of a proxy is nobody's: that of the client comes with its header.
+    if (!proxied && this.#context.isBanned(info.remoteAddress)) return this.#refuse(socket, info)
     // Threat 75: bytes of peers that are not trusted are never looked at as a PROXY header.
     if (!proxied && upgrade === undefined) {
       this.#context.accept(socket, info)
@@ -166,9 +168,15 @@ export class SocketServer implements Listener {
 
   #afterProxyHeader(socket: Socket, handshake: Handshake, info: ConnectionInfo): void {
     handshake.info = info
+    if (this.#context.isBanned(info.remoteAddress)) return handshake.refuse('banned')
     const { upgrade } = this.#options
     if (upgrade !== undefined) upgrade(socket, handshake)
     else if (handshake.complete()) this.#context.accept(socket, info)
+  }
+
+  #refuse(socket: Socket, info: ConnectionInfo): void {
+    this.#context.refused(info, 'banned')
+    socket.destroy()
   }
 
   readonly #onSocketClose = (): void => {

@@ -32,6 +32,8 @@ export interface ListenContext {
   readonly clock: Clock
   /** Asked before anything is read or any handshake work is done; false: the connection is destroyed at once. */
   admit(): boolean
+  /** Asked as soon as it is known where a connection comes from, before anything else of it is read. */
+  isBanned(address: string | undefined): boolean
   /** A connection is ready to carry MQTT. It must attach its listeners before it returns. */
   accept(stream: Duplex, info: ConnectionInfo): void
   /** A connection ended before it became a stream: a timeout, a TLS error, a bad PROXY header or upgrade. */

@@ -59,12 +59,9 @@ class AttachedWebSocketListener implements Listener {
       this.#connections -= 1
     })
     const transport = socket instanceof TLSSocket ? 'wss' : 'ws'
-    const handshake = new Handshake(
-      socket,
-      describeStream(socket, { listener: this.name, transport }),
-      this.#context,
-      this.#pending,
-    )
+    const info = describeStream(socket, { listener: this.name, transport })
+    const handshake = new Handshake(socket, info, this.#context, this.#pending)
+    if (this.#context.isBanned(info.remoteAddress)) return handshake.refuse('banned')
     this.#gate.begin(socket, handshake)
     this.#gate.upgrade(request, socket, head)
   }

@@ -7,8 +7,8 @@ import type { Publication } from '../publication.ts'
 /** What a session may send in answer to PUBLISH and PUBREL, by hand-written code. */
 export type AcknowledgementType = 4 | 5 | 6 | 7
 
-/** Why a connection is not read: a decision is pending, or the client does not read itself. */
-export type PauseReason = 'decision' | 'throttle'
+/** Why a connection is not read: a decision is pending, the client does not read itself, or it has sent more than its rate. */
+export type PauseReason = 'decision' | 'throttle' | 'rate'
 
 /** What the client and the broker agreed on at CONNECT, as far as bytes go. */
 export interface WireSettings {
@@ -45,6 +45,8 @@ export interface Connection {
   lastTick: number
   /** Called when `writable` turns false or true again. */
   onWritable: ((writable: boolean) => void) | undefined
+  /** Called with how many bytes have come, before the packets in them are. Never where there are no bytes. */
+  onReceived: ((count: number) => void) | undefined
 
   /** What CONNECT asks of every packet of ours, of AUTH and a refusing CONNACK too (MQTT-3.1.2-24). */
   limitOutbound(maxPacketBytes: number, requestProblemInformation: boolean): void

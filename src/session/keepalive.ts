@@ -1,7 +1,7 @@
 import type { Clock } from '../options.ts'
 
 /** How often silence is looked for: a connection is closed at most this much late. */
-const SWEEP_MS = 500
+export const SWEEP_MS = 500
 
 /** A session whose client's silence is watched. */
 export interface Watched {

@@ -46,6 +46,7 @@ export class LocalConnection implements Connection {
   readonly packets$ = this.#packets.asObservable()
   lastTick = 0
   onWritable: ((writable: boolean) => void) | undefined = undefined
+  onReceived = undefined
   writable = true
   readonly #peer: LocalPeer
   readonly #counters: Counters

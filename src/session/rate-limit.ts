@@ -33,13 +33,13 @@ export class RateLimit {
   }
 
   /**
-   * Takes one that may yet have to come: returns the milliseconds until it is there. A crowd that
+   * Takes some that may yet have to come: returns the milliseconds until they are there. A crowd that
    * would ask again and again gets its places in the line at once.
    */
-  reserve(): number {
+  reserve(count = 1): number {
     if (this.#perSecond === Infinity) return 0
     this.#refill()
-    this.#tokens--
+    this.#tokens -= count
     return this.#tokens >= 0 ? 0 : Math.ceil((-this.#tokens * 1000) / this.#perSecond)
   }
 

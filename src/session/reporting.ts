@@ -75,7 +75,10 @@ function tellTransition(session: Session, from: SessionState, to: SessionState):
  */
 export function reportEmitted(session: Session, event: SessionEmitted): void {
   count(session, event)
-  if (event.type === 'session.refused') session.core.refusals.add(session, event)
+  if (event.type === 'session.refused') {
+    session.core.refusals.add(session, event)
+    session.core.door.offences.refused(session, event.reasonCode)
+  } else if (event.type === 'session.online') session.core.door.offences.cameOnline(session)
   if (!session.core.events.observed && session.policy.observers === undefined) return
   const emitted = (session.emitted ??= [])
   switch (event.type) {

@@ -51,6 +51,7 @@ export class TestListenContext implements ListenContext {
   readonly lines: LoggedLine[] = []
   admits = true
   admissions = 0
+  readonly banned = new Set<string>()
   readonly logger = {
     debug: (details: object, message: string) => this.#log('debug', details, message),
     info: (details: object, message: string) => this.#log('info', details, message),
@@ -65,6 +66,10 @@ export class TestListenContext implements ListenContext {
   admit(): boolean {
     this.admissions += 1
     return this.admits
+  }
+
+  isBanned(address: string | undefined): boolean {
+    return address !== undefined && this.banned.has(address)
   }
 
   accept(stream: Duplex, info: ConnectionInfo): void {
