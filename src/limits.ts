@@ -177,7 +177,7 @@ export interface Limits {
 export const defaultLimits: Limits = Object.freeze({
   maxPacketBytesBeforeConnect: 65_536,
   maxPacketBytes: 1_048_576,
-  maxInflightMessages: 20,
+  maxInflightMessages: 100,
   receiveMaximumMessages: 100,
   maxQueuedMessages: 1_000,
   maxQueuedBytes: 8_388_608,
