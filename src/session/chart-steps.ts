@@ -45,9 +45,9 @@ export class ChartSteps {
   readonly #logger: Logger
   readonly #nowMs: () => number
   readonly #observers = new Set<Observer>()
-  /** Whose actors they are: a session leaves the registry within its last step. Actors that a chart invokes are nobody's here. */
-  readonly #sessions = new WeakMap<AnyActorRef, Session>()
-  readonly #midway = new Map<AnyActorRef, Midway>()
+  /** Whose actors they are: a session leaves the registry within its last step. Those that a chart invokes are not here. */
+  readonly #sessions = new Map<unknown, Session>()
+  readonly #midway = new Map<unknown, Midway>()
   readonly #leaves = new LeafSets()
   #inspection: { unsubscribe(): void } | undefined = undefined
   #sequence = 0
@@ -69,6 +69,7 @@ export class ChartSteps {
       this.#inspection?.unsubscribe()
       this.#inspection = undefined
       this.#midway.clear()
+      this.#sessions.clear()
     }
   }
 
@@ -91,6 +92,7 @@ export class ChartSteps {
     if (!this.isObserved) return
     const from = this.#midway.get(session.actor)?.leaves ?? this.leavesOf(session)
     this.#midway.delete(session.actor)
+    this.#sessions.delete(session.actor)
     const { context } = session.actor.getSnapshot() as { context?: SessionContext }
     if (context === undefined) return
     const event = this.#sent?.actor === session.actor ? this.#sent.event : { type: session.cause }
@@ -107,14 +109,18 @@ export class ChartSteps {
           if (event.event.type === 'xstate.init') this.#started(event.actorRef as AnyActorRef)
           return
         case '@xstate.snapshot':
-          this.#midway.delete(event.actorRef as AnyActorRef)
-          return
+          return this.#settled(event)
         default:
       }
     } catch (error) {
       // It would end the session whose step it is.
       this.#logger.error({ err: error }, 'a step of a chart could not be recorded')
     }
+  }
+
+  #settled({ actorRef, snapshot }: Extract<InspectionEvent, { type: '@xstate.snapshot' }>): void {
+    this.#midway.delete(actorRef)
+    if (snapshot.status !== 'active') this.#sessions.delete(actorRef)
   }
 
   #started(actor: AnyActorRef): void {
@@ -154,7 +160,7 @@ export class ChartSteps {
   }
 
   #tell(step: Omit<ChartStep, 'record'>, from: Leaves, to: Leaves, decision: Decision | null): void {
-    const { session, event, transitions } = step
+    const { session, event, transitions, context } = step
     const record: TransitionRecord = {
       sequence: ++this.#sequence,
       atMs: this.#nowMs(),
@@ -165,9 +171,10 @@ export class ChartSteps {
       to,
       decision,
     }
+    const told: ChartStep = { session, record, event, transitions, context }
     for (const observer of this.#observers) {
       try {
-        observer({ ...step, record })
+        observer(told)
       } catch (error) {
         this.#logger.error({ err: error }, 'an observer of the charts failed')
       }
@@ -183,7 +190,8 @@ const CHANGES: readonly string[] = ['session.revoke', 'roles.change', 'propertie
 
 /** Not what leaves everything as it is: an event that is of no use, or one that only raises another. */
 function isTold({ event, transitions }: Pick<ChartStep, 'event' | 'transitions'>, from: Leaves, to: Leaves): boolean {
-  if (from !== to || transitions.some(({ target }) => target !== undefined)) return true
+  if (from !== to) return true
+  for (const { target } of transitions) if (target !== undefined) return true
   return CHANGES.includes(event.type) && transitions.some(({ eventType }) => eventType === event.type)
 }
 

@@ -93,34 +93,33 @@ export class ClientHistories {
 
   #insert(history: ClientHistory, part: Part, records: readonly TransitionRecord[]): void {
     const list = (history[part] ??= [])
-    for (const record of records) {
-      // Nearly always the newest; but what a connection did before it was handed over is older than what it led to.
-      let at = list.length
-      while (at > 0 && list[at - 1]!.sequence > record.sequence) at--
-      list.splice(at, 0, record)
-    }
+    for (const record of records) insertSorted(list, record)
     this.size += records.length
-    this.#trim(history, this.#bounds.maxTransitionsPerSession)
-    this.#makeRoom()
+    const { maxTransitionsPerSession, maxTransitions } = this.#bounds
+    const { life, delivery, refused } = history
+    const count = life.length + (delivery?.length ?? 0) + (refused?.length ?? 0)
+    // Short of a quarter nothing can be too much.
+    if (count * 4 > maxTransitionsPerSession) this.#trim(history, maxTransitionsPerSession)
+    if (this.size > maxTransitions) this.#makeRoom()
   }
 
   #trim(history: ClientHistory, max: number): void {
     const quarter = Math.ceil(max / 4)
     let left = max
-    for (const part of ['delivery', 'refused'] as const) {
-      const list = history[part]
-      if (list === undefined) continue
-      this.#cut(list, Math.min(quarter, left))
-      left -= list.length
-    }
-    this.#cut(history.life, left)
+    const { life, delivery, refused } = history
+    if (delivery !== undefined) left -= this.#cut(delivery, Math.min(quarter, left))
+    if (refused !== undefined) left -= this.#cut(refused, Math.min(quarter, left))
+    this.#cut(life, left)
   }
 
-  #cut(list: TransitionRecord[], max: number): void {
+  /** Returns how many are left. */
+  #cut(list: TransitionRecord[], max: number): number {
     const excess = list.length - max
-    if (excess <= 0) return
-    list.splice(0, excess)
+    if (excess <= 0) return list.length
+    if (excess === 1) list.shift()
+    else list.splice(0, excess)
     this.size -= excess
+    return max
   }
 
   /** Looks at some histories, in turn: while there are too many steps one of them is longer than its share. */
@@ -153,4 +152,12 @@ export class ClientHistories {
     for (const part of PARTS) this.size -= history[part]?.length ?? 0
     this.#clients.delete(clientId)
   }
+}
+
+/** Nearly always the newest; but what a connection did before it was handed over is older than what it led to. */
+function insertSorted(list: TransitionRecord[], record: TransitionRecord): void {
+  let at = list.length
+  while (at > 0 && list[at - 1]!.sequence > record.sequence) at--
+  if (at === list.length) list.push(record)
+  else list.splice(at, 0, record)
 }

@@ -50,7 +50,7 @@ function byEvent({ session, context }: Step, event: SessionEvent): Decision | nu
     case 'packet.auth':
       return AUTH
     case 'packet.disconnect':
-      return decided('client', '', 'DISCONNECT', event.reasonCode as ReasonCode)
+      return event.reasonCode === 0 ? GOODBYE : decided('client', '', 'DISCONNECT', event.reasonCode as ReasonCode)
     case 'connection.closed':
       return CLOSED
     case 'connection.failed':
@@ -118,7 +118,7 @@ function silence({ keepAliveSeconds }: Session): Decision {
 /** Steps that need no event: what was decided before, or what the chart's guards say. */
 function onTheWay(step: Step): Decision | null {
   const { session, transitions, context } = step
-  const [guard] = guardsOf(transitions)
+  const guard = guardOf(transitions)
   if (guard === 'isAdmittedAtOnce') return acceptedBy(context)
   if (guard === 'takesOverTooOften') {
     const reason = 'its client identifier was taken over too often'
@@ -142,7 +142,7 @@ function onOutcome(step: Step): Decision | null {
     const by = transitions[0]?.source.key === 'admission' ? 'hook' : 'authenticator'
     return decided(by, '', output.reason ?? '', output.reasonCode)
   }
-  const [guard] = guardsOf(transitions)
+  const guard = guardOf(transitions)
   if (output?.type === 'admitted' && guard === undefined) return notTheirs(output as AdmissionOutcome)
   return byGuard(step)
 }
@@ -155,25 +155,31 @@ function notTheirs(outcome: AdmissionOutcome): Decision {
   return decided('guard', 'mayTakeOver', `takeover is ${policy ?? 'undefined'}: ${reason}`, ReasonCode.NotAuthorized)
 }
 
-const accepted = new Map<string, Decision>()
-/** Names of authenticators are written by people; an actor of an embedder's may answer with any. */
+const known = new Map<string, Decision>()
+/** Authenticators and guards have few names; an actor of an embedder's may answer with any. */
 const MAX_REMEMBERED = 1_000
+
+/** What is decided for nearly everybody is kept once. */
+function remembered(key: string, make: () => Decision): Decision {
+  let decision = known.get(key)
+  if (decision === undefined) {
+    decision = make()
+    if (known.size < MAX_REMEMBERED) known.set(key, decision)
+  }
+  return decision
+}
 
 function acceptedBy({ grant }: SessionContext): Decision {
   const name = (grant as Partial<SessionContext['grant']>)?.authenticator ?? ''
   if (name === 'anonymous') return ANONYMOUS
-  const known = accepted.get(name)
-  if (known) return known
-  const made = decided('authenticator', name, 'accepted')
-  if (accepted.size < MAX_REMEMBERED) accepted.set(name, made)
-  return made
+  return remembered(`authenticator ${name}`, () => decided('authenticator', name, 'accepted'))
 }
 
 /** The guard that let the chart go this way; where it went a way without one, nobody said anything. */
 function byGuard({ transitions }: Step): Decision | null {
-  const [guard] = guardsOf(transitions)
+  const guard = guardOf(transitions)
   if (guard === undefined) return null
-  return decided('guard', guard, GUARDS[guard] ?? 'it said yes')
+  return remembered(`guard ${guard}`, () => decided('guard', guard, GUARDS[guard] ?? 'it said yes'))
 }
 
 const GUARDS: Readonly<Record<string, string>> = {
@@ -184,17 +190,20 @@ const GUARDS: Readonly<Record<string, string>> = {
   nothingToWake: 'nothing waits for the client',
 }
 
-/** Guards by name; one that is written into the chart has that of its function, or none. */
-function guardsOf(transitions: readonly AnyTransitionDefinition[]): string[] {
-  return transitions.flatMap(({ guard }) => {
-    if (guard === undefined) return []
+/** The first one by its name; one that is written into the chart has that of its function, or none. */
+function guardOf(transitions: readonly AnyTransitionDefinition[]): string | undefined {
+  for (const { guard } of transitions) {
+    if (guard === undefined) continue
+    if (typeof guard === 'string') return guard
     const { type, name } = guard as { type?: string; name?: string }
-    return [typeof guard === 'string' ? guard : (type ?? name ?? '')]
-  })
+    return type ?? name ?? ''
+  }
+  return undefined
 }
 
 const CONNECT = decided('client', '', 'CONNECT')
 const AUTH = decided('client', '', 'AUTH')
+const GOODBYE = decided('client', '', 'DISCONNECT', ReasonCode.Success)
 const CLOSED = decided('network', '', 'the connection ended without DISCONNECT')
 const EXPIRE = decided('operator', '', 'session ended by the operator', ReasonCode.AdministrativeAction)
 const PROPERTIES = decided('operator', '', 'its properties were changed')
