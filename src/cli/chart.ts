@@ -1,6 +1,8 @@
 import { brokerMachine, sessionMachine, willMachine } from '../../machines/index.ts'
 import { describeChart } from '../inspect/chart.ts'
 import { toMermaid, type ChartDetail } from '../inspect/mermaid.ts'
+import { drawPicture, type PictureTheme } from '../inspect/svg.ts'
+import { pictureTitles } from '../inspect/titles.ts'
 
 /** The machines that can be shown. */
 export const charts = {
@@ -10,14 +12,26 @@ export const charts = {
 }
 
 export type ChartName = keyof typeof charts
-export const chartFormats = ['mermaid', 'json'] as const
+export const chartFormats = ['mermaid', 'json', 'svg'] as const
 
-/** The machine as it runs, for people (mermaid) or for tools (JSON that an XState viewer opens). */
-export function renderChart(
-  name: ChartName,
-  format: (typeof chartFormats)[number],
-  detail: ChartDetail = 'full',
-): string {
-  const chart = charts[name]()
-  return format === 'json' ? `${JSON.stringify(chart, null, 2)}\n` : toMermaid(chart, detail)
+export interface ChartRequest {
+  readonly machine: ChartName
+  readonly format: (typeof chartFormats)[number]
+  /** Of mermaid. */
+  readonly detail: ChartDetail
+  /** Of SVG. */
+  readonly theme: PictureTheme
+}
+
+/** The machine as it runs: for people (mermaid, SVG) or for tools (JSON that an XState viewer opens). */
+export async function renderChart({ machine, format, detail, theme }: ChartRequest): Promise<string> {
+  const chart = charts[machine]()
+  switch (format) {
+    case 'mermaid':
+      return toMermaid(chart, detail)
+    case 'json':
+      return `${JSON.stringify(chart, null, 2)}\n`
+    case 'svg':
+      return drawPicture(chart, { theme, title: pictureTitles[machine] })
+  }
 }

@@ -1,8 +1,9 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 
 import { StatemqError } from '../errors.ts'
+import { pictureThemes } from '../inspect/svg.ts'
 import { packageVersion } from '../version.ts'
-import { chartFormats, charts, renderChart, type ChartName } from './chart.ts'
+import { chartFormats, charts, renderChart, type ChartRequest } from './chart.ts'
 import { ConfigurationError, nearest, problemLine } from './config-problems.ts'
 import { logLevels } from './log-levels.ts'
 import { addPasswdCommand } from './passwd.ts'
@@ -19,6 +20,10 @@ Without authenticators configured, listeners open on loopback addresses only, un
 
 What is acknowledged is on disk first: --store lmdb, in --data, which begins with mode 0700. --durability os
 flushes nothing: it survives a killed process, but no power cut. --store memory forgets with the process.
+
+--redis URL keeps all of it in a Redis server instead (npm install ioredis bullmq): redis://host:port,
+rediss:// with TLS, redis+sentinel://host:port,host:port/master-name, redis+cluster://host:port,host:port,
+or the path of a socket. --durability fsync waits until the server has flushed.
 
 SIGTERM and SIGINT drain and stop. SIGHUP reads the configuration again: roles, authenticators, TLS
 files, listeners; one that is not valid changes nothing, and the log says why.
@@ -53,8 +58,12 @@ function withSettings(command: Command): Command {
     .option('--unix <path>', 'also listen on a unix socket')
     .addOption(new Option('--store <kind>', 'where sessions and messages are kept (default: lmdb)').choices(storeTypes))
     .option('--data <directory>', 'what lmdb keeps, one process at a time (default: ./statemq-data)', filled)
+    .option('--redis <url>', 'keep them in Redis; one with a password goes into STATEMQ_REDIS_URL', filled)
     .addOption(
-      new Option('--durability <kind>', 'what an acknowledged message survives (default: disk)').choices(durabilities),
+      new Option(
+        '--durability <kind>',
+        'what an acknowledged message survives (default: disk; redis: everysec)',
+      ).choices(durabilities),
     )
     .option('--config <file>', 'configuration file (YAML)')
     .option('--set <path=value>', 'set any option of the file, such as limits.maxConnections=1000; repeatable', collect)
@@ -100,9 +109,10 @@ function buildProgram(write: (text: string) => void): Command {
     .addOption(new Option('--format <format>', 'for people or for tools').choices(chartFormats).default('mermaid'))
     .addOption(new Option('--machine <name>', 'which one').choices(Object.keys(charts)).default('session'))
     .option('--brief', 'mermaid without guards and actions: which events lead from state to state')
+    .addOption(new Option('--theme <theme>', 'colours of svg').choices(pictureThemes).default('light'))
     .allowExcessArguments(false)
-    .action((options: { format: (typeof chartFormats)[number]; machine: ChartName; brief?: true }) => {
-      write(renderChart(options.machine, options.format, options.brief ? 'brief' : 'full'))
+    .action(async ({ brief, ...request }: Omit<ChartRequest, 'detail'> & { brief?: true }) => {
+      write(await renderChart({ ...request, detail: brief ? 'brief' : 'full' }))
     })
   addPasswdCommand(program, write)
   addStoreCommand(program, write)
@@ -121,6 +131,7 @@ const callersFault: ReadonlySet<string> = new Set([
   'SMQ_LISTEN_UNPROTECTED',
   'SMQ_TLS_INVALID',
   'SMQ_PASSWORD_FILE_INVALID',
+  'SMQ_STORE_MODULE',
 ])
 
 function statusOf(error: unknown, complain: (text: string) => void): number {

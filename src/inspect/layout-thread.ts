@@ -3,14 +3,31 @@ import { Worker } from 'node:worker_threads'
 import type { ChartLayout } from '../chart-layout.ts'
 import type { ChartState } from './chart.ts'
 import type { ChartDirection } from './layout.ts'
+import type { PictureOptions } from './svg.ts'
+
+/** What the thread is to do: a layout, or with `picture` a whole picture. */
+export interface LayoutOrder {
+  readonly chart: ChartState
+  readonly direction?: ChartDirection
+  readonly picture?: PictureOptions
+}
 
 /**
  * Lays a chart out in a thread of its own, which ends with that: it takes some hundred milliseconds, in which a
  * broker would read no packet. Rejects with what the layout throws.
  */
 export function layOutAside(chart: ChartState, direction: ChartDirection): Promise<ChartLayout> {
+  return inThread({ chart, direction })
+}
+
+/** Draws a chart in the same way; see `svg.ts`. */
+export function drawAside(chart: ChartState, picture: PictureOptions): Promise<string> {
+  return inThread({ chart, picture })
+}
+
+function inThread<Made>(order: LayoutOrder): Promise<Made> {
   const file = import.meta.url.endsWith('.ts') ? './layout-worker.ts' : './layout-worker.js'
-  const worker = new Worker(new URL(file, import.meta.url), { workerData: { chart, direction } })
+  const worker = new Worker(new URL(file, import.meta.url), { workerData: order })
   return new Promise((resolve, reject) => {
     worker.once('message', resolve)
     worker.once('error', reject)

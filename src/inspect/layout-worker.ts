@@ -1,8 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
 
-import type { ChartState } from './chart.ts'
-import { layOutChart, type ChartDirection } from './layout.ts'
+import { layOutChart } from './layout.ts'
+import type { LayoutOrder } from './layout-thread.ts'
+import { drawPicture } from './svg.ts'
 
 // Started by layout-thread.ts.
-const { chart, direction } = workerData as { readonly chart: ChartState; readonly direction: ChartDirection }
-parentPort?.postMessage(await layOutChart(chart, direction))
+const { chart, direction, picture } = workerData as LayoutOrder
+parentPort?.postMessage(await (picture ? drawPicture(chart, picture) : layOutChart(chart, direction ?? 'right')))

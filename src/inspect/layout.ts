@@ -183,6 +183,8 @@ function lineOf({ events }: Arrow): string {
   return names.length === 1 ? names[0]! : `${names[0]} +${names.length - 1}`
 }
 
+const unnamed = ' '
+
 /** The ways between top level states are told by name; on those inside, and on those that end it, there is room for a rate. */
 function edgeOf(arrow: Arrow, isNamed: boolean): ElkExtendedEdge {
   const text = isNamed ? lineOf(arrow) : ''
@@ -190,7 +192,10 @@ function edgeOf(arrow: Arrow, isNamed: boolean): ElkExtendedEdge {
     id: `${arrow.from}>${arrow.to}`,
     sources: [arrow.from],
     targets: [arrow.to],
-    labels: [{ text, width: Math.ceil(Math.max(textWidth(text, 11), 30) + 4), height: isNamed ? 28 : 14 }],
+    // ELK leaves labels without text where they are.
+    labels: [
+      { text: text || unnamed, width: Math.ceil(Math.max(textWidth(text, 11), 30) + 4), height: isNamed ? 28 : 14 },
+    ],
   }
 }
 
@@ -243,7 +248,9 @@ function drawnArrows(laidOut: ElkNode, arrows: readonly Arrow[]): ChartArrow[] {
     if (!edge) return []
     const [label] = edge.labels ?? []
     const { text = '', x = 0, y = 0, width = 0, height = 0 } = label ?? {}
-    const room = label ? { text, x: round(x), y: round(y), width: round(width), height: round(height) } : null
+    const room = label
+      ? { text: text.trim(), x: round(x), y: round(y), width: round(width), height: round(height) }
+      : null
     return [{ from, to, events, points: pointsOf(edge), label: room }]
   })
 }

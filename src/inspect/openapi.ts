@@ -57,7 +57,9 @@ function contentOf(route: AnyRoute): Record<string, { schema: z.ZodType }> {
     case 'json':
       return { 'application/json': { schema: route.answer } }
     case 'text':
-      return Object.fromEntries(route.types.map((type) => [type, { schema: z.string() }]))
+      return Object.fromEntries(
+        route.types.map((type) => [type, { schema: type === 'application/json' ? z.looseObject({}) : z.string() }]),
+      )
     case 'stream':
       return { 'text/event-stream': { schema: z.string() } }
   }

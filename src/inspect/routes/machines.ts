@@ -1,14 +1,16 @@
 import type { AnyStateMachine } from 'xstate'
 import { z } from 'zod'
 
-import { brokerMachine, willMachine } from '../../../machines/index.ts'
+import { brokerMachine, sessionMachine, willMachine } from '../../../machines/index.ts'
 
 import { describeChart } from '../chart.ts'
 import type { InspectHost } from '../host.ts'
 import { toMermaid } from '../mermaid.ts'
-import { layOutAside } from '../layout-thread.ts'
+import { drawAside, layOutAside } from '../layout-thread.ts'
 import { jsonRoute, textRoute, type AnyRoute } from '../route.ts'
 import { chartLayout } from '../schemas.ts'
+import { pictureThemes } from '../svg.ts'
+import { pictureTitles } from '../titles.ts'
 
 const names = ['session', 'will', 'broker'] as const
 
@@ -50,6 +52,22 @@ export const machineRoutes: readonly AnyRoute[] = names.flatMap((name) => [
       type: 'text/plain; charset=utf-8',
       text: toMermaid(describeChart(machineOf(host, name)), query.detail),
     }),
+  }),
+  textRoute({
+    method: 'GET',
+    path: `/machines/${name}.svg`,
+    id: `get${name}Svg`,
+    role: 'read',
+    summary: `The ${name} machine as a picture; states that an embedder has added stand out`,
+    query: z.strictObject({ theme: z.enum(pictureThemes).default('light') }),
+    types: ['image/svg+xml'],
+    handle: async ({ host, query: { theme } }) => {
+      const machine = machineOf(host, name)
+      const known = name === 'session' ? describeChart(sessionMachine) : undefined
+      const options = { theme, title: pictureTitles[name], known }
+      const text = await once(machine, theme, () => drawAside(describeChart(machine), options))
+      return { type: 'image/svg+xml; charset=utf-8', text }
+    },
   }),
   textRoute({
     method: 'GET',

@@ -54,10 +54,10 @@ function Arrow({
         <path key={sequence} class="arrow-pulse" d={path} pathLength={100} />
       ))}
       {label === null ? null : (
-        <text class="arrow-label" x={label.x + label.width / 2} y={label.y + (label.text === '' ? -3 : 10)}>
+        <text class="arrow-label" x={label.x + label.width / 2} y={label.y + (label.text === '' ? 1 : 10)}>
           {label.text}
           {perSecond > 0 ? (
-            <tspan class="arrow-rate" x={label.x + label.width / 2} dy={label.text === '' ? 11 : 14}>
+            <tspan class="arrow-rate" x={label.x + label.width / 2} dy={label.text === '' ? 10 : 14}>
               {rate(perSecond)}/s
             </tspan>
           ) : null}
@@ -110,21 +110,15 @@ function Box({ box, props }: { readonly box: ChartBox; readonly props: ChartView
   )
 }
 
-/** The dot from which a machine starts; that of the whole machine tells how many sessions begin. */
+/** The dot from which a machine starts; on that of the whole machine new sessions flow in. */
 function Start({ to, points, perSecond }: ChartStart & { readonly perSecond: number }): JSX.Element {
   const path = roundedPath(points)
-  const { x = 0, y = 0 } = points[0] ?? {}
   return (
     <g class={`start family-${familyOf(to)} ${perSecond > 0 ? 'flows' : ''}`}>
-      <circle cx={x} cy={y} r="3.5" />
+      <circle cx={points[0]?.x} cy={points[0]?.y} r="3.5" />
       <path class="arrow-line" d={path} marker-end="url(#arrow-head)" />
       {perSecond > 0 ? (
-        <>
-          <path class="arrow-flow" d={path} style={{ '--seconds': `${flowSeconds(perSecond)}s` }} />
-          <text class="arrow-rate" x={x - 6} y={y + 18}>
-            {rate(perSecond)}/s
-          </text>
-        </>
+        <path class="arrow-flow" d={path} style={{ '--seconds': `${flowSeconds(perSecond)}s` }} />
       ) : null}
     </g>
   )

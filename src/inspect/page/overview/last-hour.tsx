@@ -24,6 +24,7 @@ function chartsOf(samples: readonly StatsSample[]): TimeSeriesProps[] {
       title: 'Sessions',
       times,
       format: short,
+      isWhole: true,
       series: [
         { name: 'online', colour: '--online-edge', values: of((sample) => sample.sessionsOnline) },
         { name: 'offline', colour: '--offline-edge', values: of((sample) => sample.sessionsOffline) },
@@ -33,6 +34,7 @@ function chartsOf(samples: readonly StatsSample[]): TimeSeriesProps[] {
       title: 'Messages held',
       times,
       format: short,
+      isWhole: true,
       series: [
         { name: 'waiting', colour: '--decide-edge', values: of((sample) => sample.queuedMessages) },
         { name: 'in flight', colour: '--end-edge', values: of((sample) => sample.inflightMessages) },

@@ -22,10 +22,8 @@ function Line(props: {
   return (
     <div class="line">
       <dt>{props.name}</dt>
-      <dd>
-        {props.value}
-        {props.aside === undefined ? null : <span class="aside">{props.aside}</span>}
-      </dd>
+      <dd>{props.value}</dd>
+      <dd class="aside">{props.aside}</dd>
     </div>
   )
 }

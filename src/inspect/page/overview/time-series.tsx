@@ -20,6 +20,8 @@ export interface TimeSeriesProps {
   /** Seconds since the epoch. */
   readonly times: readonly number[]
   readonly series: readonly Series[]
+  /** Whether there is nothing between 0 and 1. */
+  readonly isWhole?: boolean
   /** A value with its unit. */
   readonly format: (value: number) => string
 }
@@ -27,12 +29,21 @@ export interface TimeSeriesProps {
 const height = 132
 const hour = 3_600
 
+/** 1, 2, 5, 10, 20 … */
+const wholeSteps = Array.from({ length: 27 }, (_, index) => [1, 2, 5][index % 3]! * 10 ** Math.floor(index / 3))
+
+/** Until now, where there is no sample yet. */
+function lastHourUntil(seconds: number | null): [number, number] {
+  const end = seconds === null || seconds === 0 ? Date.now() / 1_000 : seconds
+  return [end - hour, end]
+}
+
 function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 }
 
 function optionsFor(
-  { series, format }: TimeSeriesProps,
+  { series, format, isWhole = false }: TimeSeriesProps,
   width: number,
   onCursor: (index: number | null) => void,
 ): uPlot.Options {
@@ -46,7 +57,7 @@ function optionsFor(
     cursor: { sync: { key: 'last-hour' }, drag: { x: false, y: false }, points: { size: 7 }, y: false },
     hooks: { setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)] },
     scales: {
-      x: { time: true, range: (_, __, max) => [max - hour, max] },
+      x: { time: true, range: (_, __, max) => lastHourUntil(max) },
       y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
     },
     axes: [
@@ -59,6 +70,7 @@ function optionsFor(
       },
       {
         ...axis,
+        ...(isWhole ? { incrs: wholeSteps } : {}),
         size: 58,
         space: 34,
         gap: 4,
