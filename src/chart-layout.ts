@@ -51,7 +51,7 @@ export interface ChartArrow {
   readonly to: string
   readonly events: readonly ChartEvent[]
   readonly points: readonly ChartPoint[]
-  /** What stands on it, and where there is room for that. */
+  /** What stands on it, with room for a second line; null: there is no room, or nothing to say. */
   readonly label: {
     readonly text: string
     readonly x: number

@@ -183,20 +183,12 @@ function lineOf({ events }: Arrow): string {
   return names.length === 1 ? names[0]! : `${names[0]} +${names.length - 1}`
 }
 
-const unnamed = ' '
-
-/** The ways between top level states are told by name; on those inside, and on those that end it, there is room for a rate. */
+/** The ways between states of the top level are told by name: on those inside, and on those that end it, there is no room. */
 function edgeOf(arrow: Arrow, isNamed: boolean): ElkExtendedEdge {
+  const edge = { id: `${arrow.from}>${arrow.to}`, sources: [arrow.from], targets: [arrow.to] }
   const text = isNamed ? lineOf(arrow) : ''
-  return {
-    id: `${arrow.from}>${arrow.to}`,
-    sources: [arrow.from],
-    targets: [arrow.to],
-    // ELK leaves labels without text where they are.
-    labels: [
-      { text: text || unnamed, width: Math.ceil(Math.max(textWidth(text, 11), 30) + 4), height: isNamed ? 28 : 14 },
-    ],
-  }
+  if (text === '') return edge
+  return { ...edge, labels: [{ text, width: Math.ceil(textWidth(text, 11)) + 6, height: 28 }] }
 }
 
 const round = (value: number): number => Math.round(value * 10) / 10
@@ -248,9 +240,7 @@ function drawnArrows(laidOut: ElkNode, arrows: readonly Arrow[]): ChartArrow[] {
     if (!edge) return []
     const [label] = edge.labels ?? []
     const { text = '', x = 0, y = 0, width = 0, height = 0 } = label ?? {}
-    const room = label
-      ? { text: text.trim(), x: round(x), y: round(y), width: round(width), height: round(height) }
-      : null
+    const room = label ? { text, x: round(x), y: round(y), width: round(width), height: round(height) } : null
     return [{ from, to, events, points: pointsOf(edge), label: room }]
   })
 }

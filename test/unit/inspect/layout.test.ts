@@ -134,14 +134,14 @@ test('every transition of the machine is on an arrow, or told as a loop of a box
     {
       from: 'busy',
       to: 'done',
-      text: '',
+      text: undefined,
       events: [
         { event: 'stop', label: 'stop', from: 'busy' },
         { event: 'stop', label: 'stop', from: 'busy.two' },
       ],
     },
-    { from: 'busy', to: 'idle', text: '', events: [{ event: '', label: 'always [isBored]', from: 'busy.one' }] },
-    { from: 'busy.one', to: 'busy.two', text: '', events: [{ event: 'next', label: 'next', from: 'busy.one' }] },
+    { from: 'busy', to: 'idle', text: undefined, events: [{ event: '', label: 'always [isBored]', from: 'busy.one' }] },
+    { from: 'busy.one', to: 'busy.two', text: undefined, events: [{ event: 'next', label: 'next', from: 'busy.one' }] },
   ])
   expect(states.filter(({ loops }) => loops.length > 0).map(({ path, loops }) => [path, loops])).toEqual([
     ['busy', [{ event: 'again', label: 'again', from: 'busy' }]],

@@ -139,3 +139,17 @@ export function roundedPath(points: ChartArrow['points'], radius = 6): string {
   const last = points.at(-1)!
   return `${path}L${last.x} ${last.y}`
 }
+
+/** The middle of the longest straight piece of an arrow: where a number can stand. */
+export function middleOf(points: ChartArrow['points']): { readonly x: number; readonly y: number } {
+  let longest = -1
+  let middle = points[0] ?? { x: 0, y: 0 }
+  for (let i = 1; i < points.length; i++) {
+    const [before, at] = [points[i - 1]!, points[i]!]
+    const length = Math.hypot(at.x - before.x, at.y - before.y)
+    if (length <= longest) continue
+    longest = length
+    middle = { x: (at.x + before.x) / 2, y: (at.y + before.y) / 2 }
+  }
+  return middle
+}

@@ -3,7 +3,7 @@ import type { JSX } from 'preact'
 import type { ChartArrow, ChartBox, ChartLayout, ChartStart } from '../../../chart-layout.ts'
 import { rate, short } from '../parts/format.ts'
 import { plainOf } from '../parts/hostile.ts'
-import { familyOf, isOwn, keyOf, roundedPath } from './chart-model.ts'
+import { familyOf, isOwn, keyOf, middleOf, roundedPath } from './chart-model.ts'
 
 import './chart.css'
 
@@ -22,6 +22,8 @@ export interface ChartViewProps {
   readonly counts?: ReadonlyMap<string, number>
   /** Boxes that are lit. */
   readonly lit?: ReadonlySet<string>
+  /** Boxes that another connection of the same client is in. */
+  readonly ghost?: ReadonlySet<string>
   /** Steps per second by `arrowKey`. */
   readonly rates?: ReadonlyMap<string, number>
   readonly pulses?: readonly Pulse[]
@@ -43,6 +45,8 @@ function Arrow({
 }): JSX.Element {
   const path = roundedPath(arrow.points)
   const { label } = arrow
+  const middle = middleOf(arrow.points)
+  const rateAt = label === null ? { x: middle.x, y: middle.y + 4 } : { x: label.x + label.width / 2, y: label.y + 25 }
   return (
     <g class={`arrow family-${familyOf(arrow.to)} ${perSecond > 0 ? 'flows' : ''}`} data-arrow={keyOf(arrow)}>
       <title>{plainOf([...new Set(arrow.events.map((event) => event.label))].join('\n'))}</title>
@@ -54,15 +58,15 @@ function Arrow({
         <path key={sequence} class="arrow-pulse" d={path} pathLength={100} />
       ))}
       {label === null ? null : (
-        <text class="arrow-label" x={label.x + label.width / 2} y={label.y + (label.text === '' ? 1 : 10)}>
+        <text class="arrow-label" x={label.x + label.width / 2} y={label.y + 10}>
           {label.text}
-          {perSecond > 0 ? (
-            <tspan class="arrow-rate" x={label.x + label.width / 2} dy={label.text === '' ? 10 : 14}>
-              {rate(perSecond)}/s
-            </tspan>
-          ) : null}
         </text>
       )}
+      {perSecond > 0 ? (
+        <text class="arrow-label arrow-rate" x={rateAt.x} y={rateAt.y}>
+          {rate(perSecond)}/s
+        </text>
+      ) : null}
     </g>
   )
 }
@@ -78,6 +82,7 @@ function Box({ box, props }: { readonly box: ChartBox; readonly props: ChartView
   const classes = ['box', `family-${familyOf(path)}`, `depth-${Math.min(depth, 3)}`, `box-${type}`]
   if (isLit) classes.push('lit')
   if (isOwn(path)) classes.push('own')
+  if (props.ghost?.has(path)) classes.push('ghost')
   return (
     <g class={classes.join(' ')} data-state={path} data-lit={isLit ? '' : undefined}>
       {box.loops.length === 0 ? null : (

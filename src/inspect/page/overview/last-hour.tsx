@@ -47,12 +47,12 @@ function chartsOf(samples: readonly StatsSample[]): TimeSeriesProps[] {
       series: [{ name: 'dropped', colour: '--bad', values: of((sample) => sample.droppedPerSecond) }],
     },
     {
-      title: 'Event loop is late by',
+      title: 'Event loop delay',
       times,
       format: milliseconds,
       series: [
-        { name: 'at most', colour: '--decide-edge', values: of((sample) => sample.loopLagMaxMs) },
-        { name: 'on average', colour: '--begin-edge', values: of((sample) => sample.loopLagMeanMs) },
+        { name: 'most', colour: '--decide-edge', values: of((sample) => sample.loopLagMaxMs) },
+        { name: 'mean', colour: '--begin-edge', values: of((sample) => sample.loopLagMeanMs) },
       ],
     },
     {

@@ -52,7 +52,7 @@ function optionsFor(
   return {
     width,
     height,
-    padding: [10, 4, 0, 0],
+    padding: [10, 18, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: 'last-hour' }, drag: { x: false, y: false }, points: { size: 7 }, y: false },
     hooks: { setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)] },

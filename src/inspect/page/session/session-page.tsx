@@ -56,6 +56,7 @@ function SessionChart({ frame }: { readonly frame: Frame | undefined }): JSX.Ele
           layout={layout}
           label={plainOf(label)}
           lit={litBy(lit)}
+          ghost={litBy(frame?.ghost ?? [])}
           pulses={frame?.pulse === undefined ? [] : [frame.pulse]}
         />
       </div>
