@@ -5,6 +5,7 @@ import type { QoS } from './messages.ts'
 import type { SessionDetail, SessionPage, SessionQuery } from './inspected-session.ts'
 import type { ReasonCode } from './reason-codes.ts'
 import type { DecidingPermission, PermissionAction } from './roles.ts'
+import type { StatelyInspectionEvent, StatelyOptions } from './stately.ts'
 
 export type {
   InflightDetail,
@@ -34,6 +35,8 @@ export interface BrokerInspection {
   flows(): readonly TransitionFlow[]
   /** The steps of every chart as they happen, while somebody is subscribed. */
   readonly transitions$: Observable<TransitionRecord>
+  /** XState's own inspection, for those who use Stately's tools: the sessions that there are, then each step of their charts. */
+  stately(options?: StatelyOptions): Observable<StatelyInspectionEvent>
   /** The last steps of one client's sessions, oldest first, `limits.maxTransitionsPerSession` of them; its refused connections too. */
   history(clientId: string): readonly TransitionRecord[]
   sessions(query: SessionQuery): Promise<SessionPage>

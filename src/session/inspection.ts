@@ -3,12 +3,14 @@ import type { Observable } from 'rxjs'
 import type { BrokerInspection, BrokerStats, RoleSummary, SlowSubscriber, StatsSample } from '../inspection.ts'
 import type { BrokerFacts, BrokerStatsReader } from './broker-stats.ts'
 import type { SessionCore } from './core.ts'
+import type { StatelyInspectionEvent, StatelyOptions } from '../stately.ts'
 import { summariseRoles } from './role-summary.ts'
 import { JobTable } from './inspect-jobs.ts'
 import { Orders } from './inspect-order.ts'
 import { RetainedTree } from './inspect-retained.ts'
 import { detailOf } from './inspect-session.ts'
 import { SessionTable } from './inspect-sessions.ts'
+import { statelyOf } from './stately-stream.ts'
 import { censusOf } from './transition-history.ts'
 import { transitionsOf } from './transition-stream.ts'
 import type { Wills } from './wills.ts'
@@ -34,6 +36,7 @@ export interface InspectionParts {
  */
 export class Inspection implements BrokerInspection {
   readonly #core: SessionCore
+  readonly #guard: InspectionParts['guard']
   readonly #facts: BrokerFacts
   readonly #stats: BrokerStatsReader
   readonly #sampler: StatsSampler
@@ -43,6 +46,7 @@ export class Inspection implements BrokerInspection {
 
   constructor({ core, wills, facts, guard, stats, sampler }: InspectionParts) {
     this.#core = core
+    this.#guard = guard
     this.transitions$ = guard(transitionsOf(core))
     this.#facts = facts
     this.#stats = stats
@@ -86,6 +90,10 @@ export class Inspection implements BrokerInspection {
 
   history(clientId: string): ReturnType<BrokerInspection['history']> {
     return this.#core.history?.of(clientId) ?? []
+  }
+
+  stately(options?: StatelyOptions): Observable<StatelyInspectionEvent> {
+    return this.#guard(statelyOf(this.#core, options))
   }
 
   // --- sessions -------------------------------------------------------------------------------

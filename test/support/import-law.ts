@@ -27,6 +27,7 @@ const vocabulary = [
   'reason-codes',
   'roles',
   'scheduled',
+  'stately',
   'stored',
   'version',
 ]
