@@ -94,7 +94,7 @@ export interface Limits {
   readonly maxTrackedAddresses: number
   /** Takeovers of one client identifier within ten seconds; more get 0x9F and leave the incumbent. */
   readonly maxTakeoversPerTenSeconds: number
-  /** Sessions that outlive their connection, over the whole broker; one more gets 0x97. */
+  /** Sessions that outlive their connection, online and offline, over the whole broker; one more gets 0x97. */
   readonly maxOfflineSessions: number
   /** Sessions of one principal, online and offline, over the whole broker; one more gets 0x97. */
   readonly maxSessionsPerPrincipal: number

@@ -61,6 +61,12 @@ export class Fanout {
       .subscribe(options.onMatched)
   }
 
+  /** Somebody has left: what was found last would keep a session that has ended until somebody publishes to another topic. */
+  forget(): void {
+    this.#lastTopic = undefined
+    this.#lastEntries = []
+  }
+
   /** Sends a message down the pipeline: `onMatched` has been called when this returns. */
   next(publication: Publication): void {
     this.#ingress.next(publication)

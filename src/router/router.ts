@@ -128,6 +128,7 @@ export class Router {
   /** Removes a subscription; returns what its outbox knows its shared group by, if it was in one. */
   unsubscribe(subscription: Subscription<Subscriber>): DeliveryGroup | undefined {
     const { group } = subscription
+    this.#fanout.forget()
     if (subscription.subscriber.isSession) this.#count(-1, group !== undefined)
     if (group === undefined) {
       this.#index.remove(subscription)

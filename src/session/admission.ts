@@ -90,7 +90,7 @@ export function admitAtOnce(session: Session): number | undefined {
   if (pendingWill && isReservedTopic(pendingWill.topic)) return undefined
   const expiry = grantedExpiry(session)
   if (expiry > 0 && core.store?.fault !== undefined) return undefined
-  return expiry > 0 && core.registry.offline >= core.limits.maxOfflineSessions ? undefined : expiry
+  return expiry > 0 && core.registry.lasting >= core.limits.maxOfflineSessions ? undefined : expiry
 }
 
 /**
@@ -106,7 +106,7 @@ export function exceededQuota(
   const { registry, limits } = core
   const incumbent = registry.sessions.get(clientId)
   // Who has a place keeps it; one that came first without a wish to stay has none.
-  if (expirySeconds > 0 && !incumbent?.isPersistent && registry.offline >= limits.maxOfflineSessions)
+  if (expirySeconds > 0 && !incumbent?.isPersistent && registry.lasting >= limits.maxOfflineSessions)
     return 'maxOfflineSessions'
   const { principal } = grant
   const { maxSessionsPerPrincipal } = policy.limits

@@ -35,8 +35,9 @@ export interface Explanation {
   readonly refusal: Refusal | undefined
 }
 
-/** Throws SMQ_SESSION_UNKNOWN where no session lives and none was refused. */
+/** Throws SMQ_SESSION_UNKNOWN where no session lives and none was refused, and SMQ_OPTION_INVALID for what is no question. */
 export function explain(core: SessionCore, question: ExplainRequest): Explanation {
+  assertQuestion(question)
   const { clientId, action } = question
   const session = core.registry.sessions.get(clientId)
   const refusal = core.refusals.get(clientId)
@@ -62,4 +63,23 @@ export function explain(core: SessionCore, question: ExplainRequest): Explanatio
   if (question.action !== 'connect') return { ...who, ...explainAccess(session, question) }
   const reason = `a session lives, ${session.state}${refusal ? `; the last CONNECT that was refused: ${refusal.reason}` : ''}`
   return { ...who, ...none, verdict: 'allow', reason }
+}
+
+const actions: ReadonlySet<string> = new Set(['connect', 'publish', 'subscribe', 'deliver'])
+
+/** Questions come from JavaScript and over HTTP as well. */
+function assertQuestion(question: ExplainRequest): void {
+  const { clientId, action, ...asked } = question
+  if (typeof clientId !== 'string') throw invalid('clientId: expected a text')
+  if (!actions.has(action)) throw invalid('action: expected "connect", "publish", "subscribe" or "deliver"')
+  if (action === 'connect') return
+  const { topic, qos = 0, retain = false, group = '' } = asked as Partial<AccessQuestion>
+  if (typeof topic !== 'string') throw invalid('topic: expected a text')
+  if (qos !== 0 && qos !== 1 && qos !== 2) throw invalid('qos: expected 0, 1 or 2')
+  if (typeof retain !== 'boolean') throw invalid('retain: expected true or false')
+  if (typeof group !== 'string') throw invalid('group: expected a text')
+}
+
+function invalid(detail: string): StatemqError {
+  return new StatemqError('SMQ_OPTION_INVALID', detail)
 }

@@ -33,6 +33,8 @@ export class Registry {
   onDropped: ((publication: Publication, reason: DropReason) => void) | undefined = undefined
   /** Sessions without a connection. */
   offline = 0
+  /** Sessions that outlive their connection, whether they have one now or not. */
+  lasting = 0
   /** Counts grants that were taken away, so that it can be told what was decided before and what after. */
   revocations = 0
   /** The last grants that were taken away, by the client identifier: their sessions may have ended by it. */
@@ -51,14 +53,22 @@ export class Registry {
   changed(session: Session): void {
     // Before it was online nobody can find it, and what ended is forgotten.
     if (this.sessions.get(session.clientId) !== session) return
+    this.countLasting(session)
     this.index.file(session, session.grant)
     this.watches.changed(session)
+  }
+
+  countLasting(session: Session, isLasting = session.isPersistent): void {
+    if (session.isLasting === isLasting) return
+    session.isLasting = isLasting
+    this.lasting += isLasting ? 1 : -1
   }
 
   /** The session ends. False where its client identifier is another session's, or nobody's. */
   forget(session: Session): boolean {
     if (this.sessions.get(session.clientId) !== session) return false
     this.sessions.delete(session.clientId)
+    this.countLasting(session, false)
     this.index.file(session, undefined)
     this.watches.ended(session)
     return true

@@ -145,6 +145,7 @@ function bringBack(core: SessionCore, policy: SessionPolicy, clientId: string, c
   session.isOffline = true
   registry.offline++
   registry.sessions.set(clientId, session)
+  registry.countLasting(session)
   if (expiresAtMs !== undefined) core.jobs.scheduleExpiry(session, context.epoch, expiresAtMs)
   return session
 }

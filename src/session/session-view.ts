@@ -4,6 +4,7 @@ import type { Grant } from '../hooks.ts'
 import type { Attributes, AttributeScope, AttributeValue, FixedProperties, SessionProperties } from '../properties.ts'
 import type { ReasonCode } from '../reason-codes.ts'
 import { fixedPropertiesOf, propertiesOf } from './fixed-properties.ts'
+import { guardedActor } from './guarded-actor.ts'
 import type { Session, SessionActor } from './session.ts'
 import type { DirectDelivery, DirectMessage } from './session-delivery.ts'
 import {
@@ -31,7 +32,7 @@ export interface SessionView {
   readonly state: SessionState
   /** What the chart knows of it: grant, settings, will, deadlines. Never a secret or a payload. */
   readonly context: SessionContext
-  /** The actor itself: observe it; send it events only if you know the chart. */
+  /** The actor: observe it; send it events only if you know the chart. An observer that throws is logged and unsubscribed. */
   readonly actorRef: SessionActor
   /** Who it is: principal, roles, and since when. */
   readonly grant: Grant | undefined
@@ -93,7 +94,7 @@ export class LiveSessionView implements SessionView {
   }
 
   get actorRef(): SessionActor {
-    return this.#session.actor
+    return guardedActor(this.#session)
   }
 
   get grant(): Grant | undefined {

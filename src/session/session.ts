@@ -120,6 +120,8 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   isSuspended = false
   /** It is counted among the sessions without a connection. */
   isOffline = false
+  /** It is counted among those that outlive theirs. */
+  isLasting = false
 
   /** `restored`: what an earlier process left, instead of a connection. */
   constructor(

@@ -393,6 +393,22 @@ describe('threat 52: sessions that are kept', () => {
     expect(once.connack?.sessionPresent).toBe(true)
   })
 
+  test('threat 52: a wave of clients that are online together are no more than that when all of them have left', async () => {
+    const running = startBroker({ limits: { maxOfflineSessions: 3 } })
+    const online = ['a', 'b', 'c'].map((clientId) => running.connect({ clientId, ...persistent }))
+    const clients = await Promise.all(online)
+    await running.first(connect({ clientId: 'd', ...persistent })).expectRefused(0x97)
+    await running.connect({ clientId: 'e' })
+    for (const client of clients) client.drop()
+    await running.settle()
+    expect([...running.broker.sessions.keys()].toSorted()).toEqual(['a', 'b', 'c', 'e'])
+    // Who does not want its session kept any more makes room.
+    const back = await running.connect({ clientId: 'a', ...persistent })
+    back.send(disconnect(0, { sessionExpiryInterval: 0 }))
+    await back.expectClosed()
+    await running.connect({ clientId: 'd', ...persistent })
+  })
+
   test('threat 52: the places of sessions that expire, end or fail are free again', async () => {
     const running = startBroker({ limits: { maxOfflineSessions: 2 } })
     const keep = async (clientId: string, seconds: number): Promise<RawClient> =>
