@@ -57,7 +57,15 @@ export type {
   Transport,
   UserProperties,
 } from './messages.ts'
+export type {
+  BrokerCounters,
+  BrokerInspection,
+  BrokerStats,
+  SlowSubscriber,
+  StatsSample,
+} from './inspection.ts'
 export { memoryPair } from './net/memory.ts'
+export type { MetricsText } from './observe/metrics.ts'
 export type { Listener } from './net/listen.ts'
 export { defaultLimits, type GrantLimits, type Limits } from './limits.ts'
 export type {
@@ -80,6 +88,7 @@ export type {
   SharedSubscriptionStrategy,
   TakeoverPolicy,
   StoreOptions,
+  SysTopicsOptions,
   TcpListenerOptions,
   TlsListenerOptions,
   TlsOptions,

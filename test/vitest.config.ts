@@ -37,7 +37,7 @@ export default defineConfig({
       project('conformance'),
       project('contracts', { globalSetup: ['test/support/need-redis.ts'] }),
       project('identity', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),
-      project('inspect', { testTimeout: 30_000 }),
+      project('inspect', { testTimeout: 30_000, globalSetup: ['test/support/need-promtool.ts'] }),
       project('interop', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),
       project('faults', {
         testTimeout: 60_000,

@@ -17,6 +17,7 @@ function command(name: string, debianPackage: string): SystemTool {
 
 export const openssl = command('openssl', 'openssl')
 export const redisServer = command('redis-server', 'redis-server')
+export const promtool = command('promtool', 'prometheus')
 export const mosquittoClients = ['mosquitto_pub', 'mosquitto_sub', 'mosquitto_rr'].map((name) =>
   command(name, 'mosquitto-clients'),
 )
