@@ -1,7 +1,7 @@
 import type { QoS } from '../messages.ts'
 import type { BatchFacts } from './line.ts'
 import { readMessage, writeMessage } from './message-record.ts'
-import type { RecordReader, RecordWriter } from './record.ts'
+import { RecordReader, type RecordWriter } from './record.ts'
 import type { QueuedMessage } from '../stored.ts'
 
 /**
@@ -47,7 +47,40 @@ export function writeBatch(out: RecordWriter, messages: readonly BatchMessage[],
   writeSteps(out, first, gaps ?? [])
   out.varint(references.length)
   for (const number of references) out.varint(number)
-  let before = first
+  writeEntries(out, messages, first)
+  return head
+}
+
+/**
+ * Writes a batch that grows: those that are in it already, as `content` has them, and messages that follow on them
+ * without a gap. Undefined: it refers to messages that are kept elsewhere, or is not what it is
+ * taken for, and stays as it is.
+ */
+export function writeGrown(
+  out: RecordWriter,
+  content: Buffer,
+  { first, last: end }: Pick<BatchFacts, 'first' | 'last'>,
+  messages: readonly QueuedMessage[],
+): BatchHead | undefined {
+  const record = new RecordReader(content)
+  const head = readBatchHead(record, first)
+  if (head.references.length > 0 || head.last !== end) return undefined
+  const count = head.count + messages.length
+  const bytes = head.bytes + bytesOf(messages)
+  const last = messages.at(-1)!.sequence
+  out
+    .varint(count)
+    .varint(bytes)
+    .varint(last - first)
+  writeSteps(out, first, [])
+  out.varint(0).raw(record.rest())
+  writeEntries(out, messages, head.last)
+  return { first, last, count, bytes, gaps: undefined, references: head.references }
+}
+
+/** `start`: the sequence that the first step begins at. */
+function writeEntries(out: RecordWriter, messages: readonly BatchMessage[], start: number): void {
+  let before = start
   for (const message of messages) {
     const { reference, publication } = message
     out.varint(message.sequence - before)
@@ -66,7 +99,6 @@ export function writeBatch(out: RecordWriter, messages: readonly BatchMessage[],
     if (message.shared !== undefined) out.text(message.shared)
     if (reference === undefined && publication) writeMessage(out, publication)
   }
-  return head
 }
 
 function headOf(messages: readonly BatchMessage[], bytes: number): BatchHead {

@@ -97,7 +97,7 @@ export abstract class GatheringStore {
     const batch = this.lines.get(key)?.settle(sequence)
     if (batch === undefined) return
     const { writes } = this.group
-    if (batch.left > 0) addTo(writes.settledBatches, key, batch.first)
+    if (batch.left > 0 || batch.isGrowing) addTo(writes.settledBatches, key, batch.first)
     else addTo(writes.endedBatches, key, batch.first)
   }
 

@@ -3,7 +3,7 @@ import type { SessionKey } from '../stored.ts'
 /** A batch of messages that lies in the store. */
 export interface Batch {
   readonly first: number
-  readonly last: number
+  last: number
   /** Sequences between first and last that are none of its messages; undefined: all are. */
   readonly gaps: ReadonlySet<number> | undefined
   /** Messages of it that are not settled; the batch goes when there are none. */
@@ -12,6 +12,8 @@ export interface Batch {
   bytesLeft: number
   /** Sequences of it that are settled. */
   settled: Set<number> | undefined
+  /** A commit under way puts more messages into it: it does not end meanwhile. */
+  isGrowing: boolean
 }
 
 /** What a batch is, as it is written or read. */
@@ -58,13 +60,31 @@ export class Line {
 
   /** A batch that was written behind all others, or is read back at the start. */
   add({ first, last, count, bytes, gaps }: BatchFacts, settled: Iterable<number> = []): Batch {
-    const batch: Batch = { first, last, gaps, left: count, bytesLeft: bytes, settled: undefined }
+    const batch: Batch = { first, last, gaps, left: count, bytesLeft: bytes, settled: undefined, isGrowing: false }
     this.#batches.push(batch)
     this.#messages += count
     this.#bytes += bytes
     if (last >= this.nextSequence) this.nextSequence = last + 1
     for (const sequence of settled) this.#settleOf(batch, sequence)
     return batch
+  }
+
+  /** The batch that messages from `next` on could be put into: it ends right before, and has all its messages. */
+  batchBefore(next: number): Batch | undefined {
+    const batch = this.#batches.at(-1)
+    if (batch === undefined || batch.last !== next - 1 || batch.gaps !== undefined || batch.isGrowing) return undefined
+    return batch.settled === undefined && batch.left === batch.last - batch.first + 1 ? batch : undefined
+  }
+
+  /** More messages were written into a batch, behind those that it has. */
+  grow(batch: Batch, last: number, count: number, bytes: number): void {
+    batch.isGrowing = false
+    batch.last = last
+    batch.left += count
+    batch.bytesLeft += bytes
+    this.#messages += count
+    this.#bytes += bytes
+    if (last >= this.nextSequence) this.nextSequence = last + 1
   }
 
   /** The batch that begins with a sequence, as long as it has messages. */
@@ -119,7 +139,7 @@ export class Line {
     batch.bytesLeft -= share
     this.#messages--
     this.#bytes -= share
-    if (batch.left > 0) (batch.settled ??= new Set()).add(sequence)
+    if (batch.left > 0 || batch.isGrowing) (batch.settled ??= new Set()).add(sequence)
     else this.#end(batch)
     return true
   }
@@ -130,7 +150,7 @@ export class Line {
     this.#ended++
     if (this.#ended < MIN_SWEEP && this.#messages > 0) return
     if (this.#ended * 2 < this.#batches.length) return
-    this.#batches = this.#batches.filter(({ left }) => left > 0)
+    this.#batches = this.#batches.filter(({ left, isGrowing }) => left > 0 || isGrowing)
     this.#ended = 0
   }
 

@@ -1,6 +1,6 @@
 import type { Publication } from '../publication.ts'
 import { readBatch, readBatchHead, readSteps } from './batch-record.ts'
-import { isUnsettled, lineOf, type Line } from './line.ts'
+import { isUnsettled, lineOf, type Batch, type Line } from './line.ts'
 import type { Tables } from './lmdb-environment.ts'
 import { epochOf, numberKey, packetIdOf, sequenceKey, sequenceOf, sessionOf } from './lmdb-keys.ts'
 import type { LmdbWriter } from './lmdb-writer.ts'
@@ -31,9 +31,7 @@ export class LmdbReader {
   readonly #onDamage: OnDamage
   readonly #turn = new Turn()
   /** The batch that was read last: pages are mostly parts of one. */
-  #lastBatch:
-    | { readonly key: SessionKey; readonly first: number; readonly messages: readonly QueuedMessage[] }
-    | undefined
+  #lastBatch: { readonly batch: Batch; readonly last: number; readonly messages: readonly QueuedMessage[] } | undefined
 
   constructor(tables: Tables, lines: Map<SessionKey, Line>, writer: LmdbWriter, onDamage: OnDamage) {
     this.#tables = tables
@@ -79,7 +77,7 @@ export class LmdbReader {
   /** Gives the messages of a line from `from` on to `take`, until it answers false; then false. */
   queued(key: SessionKey, from: number, take: (message: QueuedMessage) => boolean): boolean {
     for (const batch of this.#lines.get(key)?.batchesFrom(from) ?? []) {
-      for (const message of this.#batch(key, batch.first)) {
+      for (const message of this.#batch(key, batch)) {
         if (message.sequence >= from && isUnsettled(batch, message.sequence) && !take(message)) return false
       }
     }
@@ -180,11 +178,13 @@ export class LmdbReader {
     return entries.sort((a, b) => a.sequence - b.sequence)
   }
 
-  #batch(key: SessionKey, first: number): readonly QueuedMessage[] {
-    if (this.#lastBatch?.key === key && this.#lastBatch.first === first) return this.#lastBatch.messages
+  /** A batch may have grown since it was read; what it grows by is not its own before that commit is over. */
+  #batch(key: SessionKey, batch: Batch): readonly QueuedMessage[] {
+    if (this.#lastBatch?.batch === batch && this.#lastBatch.last === batch.last) return this.#lastBatch.messages
+    const { first, last } = batch
     const value = this.#tables.batches.getBinary(sequenceKey(key, first))
     const messages = value === undefined ? [] : (this.#guard('batches', () => this.#decode(value, first)) ?? [])
-    this.#lastBatch = { key, first, messages }
+    this.#lastBatch = { batch, last, messages }
     return messages
   }
 

@@ -1,6 +1,6 @@
 import type { Publication } from '../publication.ts'
-import { writeBatch, writeSteps, type BatchHead } from './batch-record.ts'
-import { lineOf, type Line } from './line.ts'
+import { writeBatch, writeGrown, writeSteps, type BatchHead } from './batch-record.ts'
+import { lineOf, type Batch, type Line } from './line.ts'
 import type { Step, Table, Tables } from './lmdb-environment.ts'
 import {
   LAST_KEY,
@@ -18,8 +18,8 @@ import { writeMessage } from './message-record.ts'
 import { batchesOf, sharedAmong } from './gathered-messages.ts'
 import { PacketIds } from './packet-ids.ts'
 import type { PendingWrites } from './pending.ts'
-import { RecordWriter, seal } from './record.ts'
-import { References } from './references.ts'
+import { RecordWriter, seal, unseal } from './record.ts'
+import { References, type Releases } from './references.ts'
 import type { QueuedMessage, SessionKey, StoredInflight } from '../stored.ts'
 
 /** A commit as it will be: made in full before anything of it is written, so that it can't end half-way. */
@@ -27,7 +27,13 @@ export interface Plan {
   readonly steps: readonly Step[]
   /** It is durable: what the writer knows of the tables changes now. */
   apply(): void
+  /** It is not, and the tables are as they were. */
+  abandon(): void
 }
+
+/** A batch takes in what comes behind it as long as it is small: most lines grow by one message at a time. */
+const MAX_GROWN_MESSAGES = 16
+const MAX_GROWN_BYTES = 1_024
 
 /** Turns gathered writes into records. */
 export class LmdbWriter {
@@ -41,6 +47,7 @@ export class LmdbWriter {
   #storedKey: number
   #steps: Step[] = []
   #effects: (() => void)[] = []
+  #growing: Batch[] = []
 
   constructor(tables: Tables, lines: Map<SessionKey, Line>) {
     this.#tables = tables
@@ -59,6 +66,7 @@ export class LmdbWriter {
   plan(writes: PendingWrites): Plan {
     this.#steps = []
     this.#effects = []
+    this.#growing = []
     const releases = this.references.release()
     this.#effects.push(() => releases.apply())
     if (this.#lastKey !== this.#storedKey) this.#putLastKey()
@@ -81,25 +89,26 @@ export class LmdbWriter {
     for (const [key, epochs] of writes.wills) {
       for (const [epoch, record] of epochs) this.#put(this.#tables.wills, epochKey(key, epoch), record && seal(record))
     }
-    for (const [key, firsts] of writes.endedBatches) {
-      for (const first of firsts) {
-        this.#put(this.#tables.batches, sequenceKey(key, first), undefined)
-        this.#put(this.#tables.settled, sequenceKey(key, first), undefined)
-        releases.batch(key, first)
-      }
-      this.#putLine(key)
+    for (const [key, firsts] of writes.endedBatches) this.#endBatches(key, firsts, releases)
+    for (const [key, firsts] of writes.settledBatches) {
+      // One that was to grow may have lost its last message while that failed.
+      const ended = [...firsts].filter((first) => !this.#putSettled(key, first))
+      if (ended.length > 0) this.#endBatches(key, ended, releases)
     }
     for (const number of releases.messages) this.#put(this.#tables.messages, numberKey(number), undefined)
-    for (const [key, firsts] of writes.settledBatches) for (const first of firsts) this.#putSettled(key, first)
     this.#writeMessages(writes.appended)
     for (const [topic, publication] of writes.retained) {
       this.#put(this.#tables.retained, topicKey(topic), publication && this.#messageRecord(publication))
     }
     const effects = this.#effects
+    const growing = this.#growing
     return {
       steps: this.#steps,
       apply: () => {
         for (const effect of effects) effect()
+      },
+      abandon: () => {
+        for (const batch of growing) batch.isGrowing = false
       },
     }
   }
@@ -109,7 +118,7 @@ export class LmdbWriter {
     this.#steps = []
     this.#effects = []
     this.#putLastKey()
-    return { steps: this.#steps, apply: () => {} }
+    return { steps: this.#steps, apply: () => {}, abandon: () => {} }
   }
 
   #put(table: Table, key: Buffer, record: Buffer | undefined): void {
@@ -173,13 +182,23 @@ export class LmdbWriter {
     this.#put(this.#tables.lines, sessionKey(key), seal(this.#out.reset().varint(line.nextSequence).content()))
   }
 
-  #putSettled(key: SessionKey, first: number): void {
+  #endBatches(key: SessionKey, firsts: Iterable<number>, releases: Releases): void {
+    for (const first of firsts) {
+      this.#put(this.#tables.batches, sequenceKey(key, first), undefined)
+      this.#put(this.#tables.settled, sequenceKey(key, first), undefined)
+      releases.batch(key, first)
+    }
+    this.#putLine(key)
+  }
+
+  /** False: it has ended meanwhile. */
+  #putSettled(key: SessionKey, first: number): boolean {
     const batch = this.#lines.get(key)?.batchAt(first)
-    // It has ended meanwhile.
-    if (batch?.settled === undefined) return
+    if (batch?.settled === undefined) return false
     const sequences = [...batch.settled].sort((a, b) => a - b)
     writeSteps(this.#out.reset(), first, sequences)
     this.#put(this.#tables.settled, sequenceKey(key, first), seal(this.#out.content()))
+    return true
   }
 
   #writeMessages(appended: PendingWrites['appended']): void {
@@ -201,16 +220,51 @@ export class LmdbWriter {
   }
 
   #writeBatch(key: SessionKey, messages: readonly QueuedMessage[], shared: Map<Publication, number>): void {
+    if (shared.size === 0 && this.#grow(key, messages)) return
     const entries = messages.map((message) => ({ ...message, reference: shared.get(message.publication) }))
     const head = writeBatch(this.#out.reset(), shared.size === 0 ? messages : entries)
     this.#put(this.#tables.batches, sequenceKey(key, head.first), seal(this.#out.content()))
     this.#effects.push(() => this.know(key, head))
   }
 
+  /** Puts messages into the batch before them; false: there is none that takes them. */
+  #grow(key: SessionKey, messages: readonly QueuedMessage[]): boolean {
+    const first = messages[0]!.sequence
+    const last = messages.at(-1)!.sequence
+    const line = this.#lines.get(key)
+    const batch = line?.batchBefore(first)
+    if (line === undefined || batch === undefined || last - first + 1 !== messages.length) return false
+    if (batch.left + messages.length > MAX_GROWN_MESSAGES || batch.bytesLeft > MAX_GROWN_BYTES) return false
+    const record = this.#tables.batches.getBinary(sequenceKey(key, batch.first))
+    if (record === undefined) return false
+    const grown = grownOf(this.#out, record, batch, messages)
+    if (grown === undefined) return false
+    const bytes = grown.bytes - batch.bytesLeft
+    batch.isGrowing = true
+    this.#growing.push(batch)
+    this.#put(this.#tables.batches, sequenceKey(key, batch.first), seal(this.#out.content()))
+    this.#effects.push(() => line.grow(batch, last, messages.length, bytes))
+    return true
+  }
+
   /** The tables have a batch. */
   know(key: SessionKey, head: BatchHead, settled?: Iterable<number>): void {
     lineOf(this.#lines, key).add(head, settled)
     if (head.references.length > 0) this.references.refer(key, head.first, head.references)
+  }
+}
+
+/** Undefined: what is there can't be read, or not be added to. */
+function grownOf(
+  out: RecordWriter,
+  record: Buffer,
+  batch: Batch,
+  messages: readonly QueuedMessage[],
+): BatchHead | undefined {
+  try {
+    return writeGrown(out.reset(), unseal(record), batch, messages)
+  } catch {
+    return undefined
   }
 }
 

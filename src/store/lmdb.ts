@@ -123,7 +123,12 @@ export class LmdbStore extends GatheringStore implements Store {
   protected override async commit(writes: PendingWrites): Promise<void> {
     const { writer, environment } = this.#open
     const plan = writer.plan(writes)
-    await environment.commit(plan.steps)
+    try {
+      await environment.commit(plan.steps)
+    } catch (error) {
+      plan.abandon()
+      throw error
+    }
     plan.apply()
   }
 

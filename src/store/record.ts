@@ -91,7 +91,11 @@ export class RecordWriter {
 
   /** With its length in front. */
   bytes(value: Uint8Array): this {
-    this.varint(value.length)
+    return this.varint(value.length).raw(value)
+  }
+
+  /** Without its length. */
+  raw(value: Uint8Array): this {
     this.#reserve(value.length)
     this.#bytes.set(value, this.#length)
     this.#length += value.length
@@ -154,6 +158,11 @@ export class RecordReader {
   }
 
   /** In place: copy what is kept. */
+  /** All that is left. */
+  rest(): Buffer {
+    return this.#bytes.subarray(this.#skip(this.#bytes.length - this.#at))
+  }
+
   bytes(): Buffer {
     const length = this.varint()
     const from = this.#skip(length)

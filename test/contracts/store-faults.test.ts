@@ -227,6 +227,35 @@ describe('commits that fail', () => {
     expect((await contentsOfDirectory(directory)).sessions).toMatchObject([{ line: ['1', '3'] }])
   })
 
+  test('threat 9: what was settled while the commit of what follows failed does not come back', async () => {
+    const directory = tempFolder()
+    let hasRoom = true
+    const store = await openThrough(directory, async (commit) => {
+      await turn()
+      if (!hasRoom) throw noRoom()
+      await commit()
+    })
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    store.append(key, message(1, '1'))
+    await store.durable()
+    hasRoom = false
+    store.append(key, message(2, '2'))
+    const outcome = settled(store.durable())
+    await turn()
+    store.settle(key, 1)
+    expect(await outcome).toBe('SMQ_STORE_FULL')
+    expect(await lineOf(store, key)).toEqual(['2'])
+    hasRoom = true
+    while (store.fault !== undefined) {
+      await vi.advanceTimersByTimeAsync(1_000)
+      await turn()
+    }
+    await store.durable()
+    await store.close()
+    expect((await contentsOfDirectory(directory)).sessions).toMatchObject([{ line: ['2'] }])
+  })
+
   test('threat 10: after an error of the medium nothing is promised any more, and it is not asked again', async () => {
     const directory = tempFolder()
     let commits = 0

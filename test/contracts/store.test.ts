@@ -270,6 +270,29 @@ describe.each(implementations)('a store: $name', ({ make, reopen }) => {
     })
   })
 
+  test('settles all that was there while what follows is being made durable', async () => {
+    const store = await make()
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    for (let at = 1; at <= 2; at++) {
+      store.append(key, message(at, `${at}`))
+      await store.durable()
+    }
+    store.append(key, message(3, '3'))
+    const durable = store.durable()
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(await lineOf(store, key)).toEqual(['1', '2', '3'])
+    store.settle(key, 1)
+    store.settle(key, 2)
+    expect(await lineOf(store, key)).toEqual(['3'])
+    await durable
+    expect(await lineOf(store, key)).toEqual(['3'])
+    store.append(key, message(4, '4'))
+    await nowAndLater(store, async (current) => {
+      expect(await lineOf(current, key)).toEqual(['3', '4'])
+    })
+  })
+
   test('deletes a session whose writes are being made durable just now', async () => {
     const store = await make()
     const [key, other] = [store.nextSessionKey(), store.nextSessionKey()]
