@@ -219,7 +219,10 @@ export type StoreOptions =
   /** A Redis server, with BullMQ; the packages `ioredis` and `bullmq` must be installed. */
   | {
       readonly type: 'redis'
-      /** `redis://[user:password@]host[:port][/database]`, `rediss://…` for TLS, or the path of a socket. */
+      /**
+       * `redis://[user:password@]host[:port][/database]`, `redis+sentinel://host:port,host:port/master-name`,
+       * `redis+cluster://host:port,host:port`, each with `rediss` for TLS; or the path of a socket.
+       */
       readonly url: string
       /** Default `everysec`: as durable as the server is configured. `fsync`: acknowledged means flushed. */
       readonly durability?: 'everysec' | 'fsync'

@@ -49,7 +49,8 @@ function parseSetting(text: string): Setting {
   if (value.errors.length > 0)
     throw new StatemqError('SMQ_USAGE', `--set ${names.join('.')}: the value is not valid YAML`)
   return {
-    text,
+    // People put passwords into URLs, and this is printed.
+    text: text.replace(/(:\/\/)[^/@]*@|(sentinelPassword=)[^&\s]*/g, '$1$2…'),
     path: names.map((name) => (/^\d{1,4}$/.test(name) ? Number(name) : name)),
     value: value.toJS() as unknown,
   }

@@ -2,9 +2,10 @@ import { z } from 'zod'
 
 import { defaultLimits, limitFault, type Limits } from '../limits.ts'
 import type { BrokerOptions, CommonListenerOptions } from '../options.ts'
-import { authenticators } from './authenticator-schema.ts'
+import { hasSecret, readRedisUrl } from '../store/redis-url.ts'
+import { authenticators, secret } from './authenticator-schema.ts'
 import { logLevels } from './log-levels.ts'
-import { durabilities, storeTypes } from './store-kinds.ts'
+import { durabilities, lmdbDurabilities, redisDurabilities, storeTypes } from './store-kinds.ts'
 
 /** The options that take code, which a file can't hold. */
 type CodeOnly = 'hooks' | 'machine' | 'clock' | 'logger' | 'server'
@@ -150,6 +151,31 @@ const brokerOptions = {
   sysTopics: z.strictObject({ intervalSeconds: z.int().min(0).max(86_400).exactOptional() }).exactOptional(),
 } satisfies Record<Exclude<keyof BrokerOptions, CodeOnly | NamedApart>, z.ZodType>
 
+/** A secret in it would be seen by whoever sees the file, and be printed with it. */
+const redisUrl = z.string().superRefine((url, context) => {
+  const fault = hasSecret(url)
+    ? 'expected { env: NAME } or { file: path }, since a secret does not belong here'
+    : undefined
+  const message = fault ?? redisUrlFault(url)
+  if (message !== undefined) context.addIssue({ code: 'custom', message })
+})
+
+function redisUrlFault(url: string): string | undefined {
+  try {
+    readRedisUrl(url)
+    return undefined
+  } catch (error) {
+    return (error as Error).message.replace(/^.*store\.url: /, '')
+  }
+}
+
+/** What may be said of each kind of store. */
+const storeKeys: Readonly<Record<(typeof storeTypes)[number], readonly string[]>> = {
+  memory: [],
+  lmdb: ['directory', 'durability'],
+  redis: ['url', 'durability', 'prefix', 'timeoutMs'],
+}
+
 /** `store: memory` says the same as `store: { type: memory }`. */
 const store = z
   .unknown()
@@ -160,9 +186,25 @@ const store = z
         type: z.enum(storeTypes).exactOptional(),
         directory: filled.exactOptional(),
         durability: z.enum(durabilities).exactOptional(),
+        url: z.union([redisUrl, secret]).exactOptional(),
+        prefix: z
+          .string()
+          .regex(/^[\w.-]{1,64}$/, { error: 'expected letters, digits, dots, dashes and underscores, 64 at most' })
+          .exactOptional(),
+        timeoutMs: z.int().min(100).max(600_000).exactOptional(),
       })
-      .refine(({ type, directory, durability }) => type !== 'memory' || !(directory ?? durability), {
-        error: 'memory has neither a directory nor a durability',
+      .superRefine((written, context) => {
+        const { type = 'lmdb' } = written
+        const others = Object.keys(written).filter((name) => name !== 'type' && !storeKeys[type].includes(name))
+        for (const name of others) context.addIssue({ code: 'custom', path: [name], message: `${type} has none` })
+        const { durability } = written
+        const known: readonly string[] = type === 'redis' ? redisDurabilities : lmdbDurabilities
+        if (type === 'memory' || durability === undefined || known.includes(durability)) return
+        context.addIssue({
+          code: 'custom',
+          path: ['durability'],
+          message: `expected ${known.join(' or ')} for ${type}`,
+        })
       }),
   )
 

@@ -5,18 +5,21 @@ import { readPermission } from '../auth/permission.ts'
 import { createBroker } from '../broker.ts'
 import { StatemqError } from '../errors.ts'
 import type { Limits } from '../limits.ts'
-import type { BrokerOptions, ListenerOptions, Logger, TlsOptions } from '../options.ts'
+import type { BrokerOptions, ListenerOptions, Logger, StoreOptions, TlsOptions } from '../options.ts'
 import type { RoleDefinitions } from '../roles.ts'
 import { AuthenticatorPool } from './build-authenticators.ts'
 import { brokerOptionNames, type ListenerConfig, type RolesConfig } from './config-schema.ts'
 import { Material, type Place } from './material.ts'
 import type { Settings } from './settings.ts'
+import { storeOptionsOf } from './store-settings.ts'
 
 /** A configuration with all that it names: files are read, authenticators made. */
 export interface Prepared {
   readonly settings: Settings
   /** For `createBroker`. */
   readonly broker: BrokerOptions
+  /** For `createBroker` as well. */
+  readonly store: StoreOptions
   /** For `broker.listen`, in the order of `settings.config.listeners`. */
   readonly listeners: readonly ListenerOptions[]
   /** Limits of the whole broker, with their defaults. */
@@ -44,13 +47,14 @@ export async function prepare(settings: Settings, logger?: Logger, previous?: Pr
       const own: object = { ...addressOf(listener, place, material), ...authenticatorsOf(listener, place) }
       return own as ListenerOptions
     })
+    const store = storeOptionsOf(config.store, material)
     await pool.refresh()
     material.assertSound()
     const limits = await judgeOptions(broker, [], material)
     for (const [index, { clientIds }] of config.listeners.entries())
       if (clientIds) await judgeOptions({ clientIds }, ['listeners', index], material)
     material.assertSound()
-    return { settings, broker, listeners, limits: limits!, pool }
+    return { settings, broker, store, listeners, limits: limits!, pool }
   } catch (error) {
     await pool.discard()
     throw error

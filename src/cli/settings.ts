@@ -1,16 +1,12 @@
-import { dirname, resolve } from 'node:path'
-
 import { StatemqError } from '../errors.ts'
-import { reachesOtherMachines, type StoreOptions } from '../options.ts'
+import { reachesOtherMachines } from '../options.ts'
 import { loadConfig, type LoadedConfig } from './config-file.ts'
 import type { Config, ListenerConfig } from './config-schema.ts'
 import type { LogLevel } from './log-levels.ts'
-
-/** The command has no flags for a store in Redis yet. */
-type LocalStore = Exclude<StoreOptions, { type: 'redis' }>
+import { resolveStore, type StoreFlags, type StoreSettings } from './store-settings.ts'
 
 /** The named flags of the command line; each beats the file and `--set`. */
-export interface Flags {
+export interface Flags extends StoreFlags {
   readonly config?: string
   readonly set?: readonly string[]
   readonly port?: number
@@ -18,9 +14,6 @@ export interface Flags {
   readonly wsPort?: number
   readonly wsHost?: string
   readonly unix?: string
-  readonly store?: LocalStore['type']
-  readonly data?: string
-  readonly durability?: 'disk' | 'os'
   readonly logLevel?: LogLevel
   readonly allowAnonymous?: true
 }
@@ -29,7 +22,7 @@ export interface Flags {
 export interface Settings {
   readonly file: string | undefined
   readonly config: Omit<Config, 'store'> &
-    Required<Pick<Config, 'listeners' | 'logLevel' | 'drainTimeoutMs'>> & { readonly store: LocalStore }
+    Required<Pick<Config, 'listeners' | 'logLevel' | 'drainTimeoutMs'>> & { readonly store: StoreSettings }
   /** File and `--set` say nothing. */
   readonly isEmpty: boolean
   readonly locate: LoadedConfig['locate']
@@ -81,31 +74,6 @@ function refuseUnprotected(listeners: readonly ListenerConfig[], config: Config)
       `${transport} on ${host}: everyone who reaches it could publish and read everything. ` +
         'Configure authenticators, keep to 127.0.0.1, or say --allow-anonymous if an open broker is what you want',
     )
-  }
-}
-
-/** Where the command keeps things unless it is told: below the folder that it was started in. */
-const defaultDirectory = 'statemq-data'
-
-/** The command keeps what it acknowledges, unless it is told not to: `createBroker` has no place of its own for it. */
-function resolveStore(
-  { store, data, durability }: Flags,
-  file: string | undefined,
-  written: Config['store'],
-): LocalStore {
-  const type = store ?? written?.type ?? 'lmdb'
-  if (type === 'memory') {
-    const flag = data === undefined ? (durability === undefined ? undefined : '--durability') : '--data'
-    if (flag !== undefined)
-      throw new StatemqError('SMQ_USAGE', `${flag} is for --store lmdb: in memory nothing outlives the process`)
-    return { type }
-  }
-  const folder = file === undefined ? '' : dirname(file)
-  const inFile = written?.directory === undefined ? undefined : resolve(folder, written.directory)
-  return {
-    type,
-    directory: resolve(data ?? inFile ?? defaultDirectory),
-    durability: durability ?? written?.durability ?? 'disk',
   }
 }
 

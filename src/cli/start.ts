@@ -55,7 +55,7 @@ export async function start(flags: Flags): Promise<void> {
   const { logLevel, store, listeners: configs } = settings.config
   const log = pino({ level: logLevel })
   const prepared = await prepare(settings, log)
-  const broker = createBroker({ sysTopics: {}, ...prepared.broker, store, logger: log })
+  const broker = createBroker({ sysTopics: {}, ...prepared.broker, store: prepared.store, logger: log })
   const listeners: OpenListener[] = []
   const running: Running = { broker, flags, log, prepared, listeners }
   const reloader = new Reloader(running)

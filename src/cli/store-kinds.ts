@@ -1,3 +1,9 @@
-export const storeTypes = ['lmdb', 'memory'] as const
+export const storeTypes = ['lmdb', 'memory', 'redis'] as const
 
-export const durabilities = ['disk', 'os'] as const
+/** Those of lmdb, and of redis. */
+export const lmdbDurabilities = ['disk', 'os'] as const
+export const redisDurabilities = ['everysec', 'fsync'] as const
+export const durabilities = [...lmdbDurabilities, ...redisDurabilities] as const
+
+/** Where the URL of a Redis is found that nobody wrote down. */
+export const redisUrlVariable = 'STATEMQ_REDIS_URL'

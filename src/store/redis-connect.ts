@@ -1,3 +1,5 @@
+import type { Duplex } from 'node:stream'
+
 import type { createRedisBackend } from 'bullmq'
 import type { Redis } from 'ioredis'
 
@@ -45,11 +47,27 @@ export async function connectAll(connecting: Connecting, uses: readonly Use[]): 
   const options = await optionsFor(connecting)
   const connections = uses.map((use) => make(connecting, options, use))
   try {
-    await Promise.all(connections.map((redis) => redis.connect()))
+    await Promise.all(connections.map(connect))
     return connections
   } catch (error) {
     for (const redis of connections) redis.disconnect()
-    throw plainError(error)
+    throw error
+  }
+}
+
+/** Rejects with why, which ioredis says by an event and not here. */
+async function connect(redis: Redis): Promise<void> {
+  let reason: Error | undefined
+  const note = (error: Error): void => {
+    reason ??= error
+  }
+  redis.on('error', note)
+  try {
+    await redis.connect()
+  } catch (error) {
+    throw plainError(reason ?? error)
+  } finally {
+    redis.off('error', note)
   }
 }
 
@@ -70,7 +88,8 @@ function make({ modules, timeoutMs }: Connecting, options: RedisOptions, use: Us
     maxRetriesPerRequest: null,
   }
   const redis = new modules.Redis(all)
-  redis.on('error', () => {})
+  // A TLS socket may say more than once what is wrong with it, and ioredis listens to the first time only.
+  redis.on('error', () => (redis as unknown as { readonly stream?: Duplex }).stream?.on('error', () => {}))
   return redis
 }
 
@@ -81,7 +100,7 @@ async function optionsFor(connecting: Connecting): Promise<RedisOptions> {
   for (const node of target.nodes) {
     const redis = make(connecting, { ...target.options, ...node }, 'commands')
     try {
-      await redis.connect()
+      await connect(redis)
       return { ...target.options, ...(await masterOf(redis, key, node)) }
     } catch (error) {
       failure = error

@@ -9,12 +9,16 @@ import type { RedisKeys } from './redis-keys.ts'
 /** How what is kept is laid out. */
 const FORMAT = 1
 
+/** How often an owner that does not renew its lease is looked for, and how often in vain until it is taken for dead. */
+const LOOK_MS = 250
+const ABSENCES = 3
+
 /** A lease is renewed this often while it lasts. */
 export const RENEWALS_PER_LEASE = 5
 
 /**
  * KEYS owner, lease, about. ARGV this broker, its term, 1 where it is to be the first, the lease in ms,
- * an identity for a store that is new. Answers what stood in the way, or '', then what about says.
+ * an identity for a store that is new, whose lease it is that means nothing any more. Answers what stood in the way, or '', then what about says.
  *
  * The owner changes only where nobody lives that had it, or where it is this broker's own of an
  * earlier term; a claim that was on its way for long finds a later term and does nothing. It is done
@@ -26,7 +30,7 @@ local broker, term = owner:match('^(.*)#(%d+)$')
 local isNew = redis.call('EXISTS', KEYS[3]) == 0
 if ARGV[3] == '1' then
   local lease = redis.call('GET', KEYS[2])
-  if lease and lease ~= ARGV[1] then return {'locked', lease, redis.call('PTTL', KEYS[2])} end
+  if lease and lease ~= ARGV[1] and lease ~= ARGV[6] then return {'locked', lease, redis.call('PTTL', KEYS[2])} end
   if isNew then redis.call('HSET', KEYS[3], 'format', '${FORMAT}', 'id', ARGV[5], 'commit', '0') end
 elseif isNew then
   return {'replaced'}
@@ -83,21 +87,29 @@ export class RedisOwner {
    * store isn't the one that it was, SMQ_STORE_VERSION.
    */
   async claim(redis: Redis): Promise<Map<string, string>> {
-    let before = Infinity
+    // By it everybody can see that this broker lives.
+    await redis.client('SETNAME', nameOf(this.#broker))
+    let endsAtMs = Infinity
+    let absences = 0
+    let gone = ''
     for (;;) {
-      const [obstacle, facts, leftMs] = await this.#tryClaim(redis)
+      const [obstacle, facts, leftMs] = await this.#tryClaim(redis, gone)
       if (obstacle === '') return this.#accept(facts as string[])
       if (obstacle === 'fenced') throw lockedByAnother()
       if (obstacle === 'replaced') throw replaced('it is empty')
+      const other = facts as string
       // One that lives renews its lease well before the end.
       const left = Number(leftMs)
-      if (left > before) throw lockedByAnother()
-      before = left - this.#leaseMs / 4
-      await sleep(Math.min(Math.max(left, 0) + 10, this.#leaseMs / 2))
+      if (performance.now() + left > endsAtMs + this.#leaseMs / 10) throw lockedByAnother()
+      endsAtMs = Math.min(endsAtMs, performance.now() + left)
+      absences = (await isThere(redis, other)) ? 0 : absences + 1
+      // One that was killed has no connection, and one that only comes back late writes nothing any more.
+      if (absences >= ABSENCES) gone = other
+      else await sleep(Math.min(Math.max(left, 0) + 10, LOOK_MS))
     }
   }
 
-  async #tryClaim(redis: Redis): Promise<unknown[]> {
+  async #tryClaim(redis: Redis, gone: string): Promise<unknown[]> {
     const { owner, lease, about } = this.#keys
     const isFirst = this.#storeId === undefined ? '1' : '0'
     const term = ++this.#term
@@ -112,6 +124,7 @@ export class RedisOwner {
       isFirst,
       this.#leaseMs,
       randomUUID(),
+      gone,
     )) as unknown[]
   }
 
@@ -138,6 +151,17 @@ export class RedisOwner {
   async release(redis: Redis): Promise<void> {
     await redis.eval(RENEW, 2, this.#keys.owner, this.#keys.lease, this.#broker, 0)
   }
+}
+
+/** What the connections of a broker are called in `CLIENT LIST`. */
+function nameOf(broker: string): string {
+  return `statemq-${broker}`
+}
+
+/** Managed servers may not tell: then it may be. */
+async function isThere(redis: Redis, broker: string): Promise<boolean> {
+  const list = await redis.client('LIST').catch(() => undefined)
+  return typeof list !== 'string' || list.includes(` name=${nameOf(broker)} `)
 }
 
 function lockedByAnother(): StatemqError {

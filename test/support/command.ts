@@ -42,16 +42,19 @@ export interface CommandOptions {
   readonly cwd?: string
   /** The user that runs it; for tests that are run by root. */
   readonly uid?: number
+  /** Variables on top of those of the tests. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Runs a command line that ends by itself. */
 export function runCommand(
   words: readonly string[],
-  { cwd = tempFolder(), ...user }: CommandOptions = {},
+  { cwd = tempFolder(), env, ...user }: CommandOptions = {},
 ): { status: number | null; out: string; err: string } {
   const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
     cwd,
     ...user,
+    env: { ...process.env, ...env },
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -61,8 +64,12 @@ export function runCommand(
 export type RunningCommand = Awaited<ReturnType<typeof startCommand>>
 
 /** Starts a broker and waits until its log says where it listens. */
-export async function startCommand(words: readonly string[], { cwd = tempFolder() }: CommandOptions = {}) {
-  const child = spawn(process.execPath, [main, ...words], { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+export async function startCommand(words: readonly string[], { cwd = tempFolder(), env }: CommandOptions = {}) {
+  const child = spawn(process.execPath, [main, ...words], {
+    cwd,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
   const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>
   onTestFinished(async () => {
     child.kill('SIGKILL')
@@ -99,5 +106,6 @@ export async function startCommand(words: readonly string[], { cwd = tempFolder(
 
   const ready = await logged('statemq listens on')
   const listeners = ready['listeners'] as readonly LoggedListener[]
-  return { child, cwd, lines, logged, ready, listeners, port: listeners[0]!.port, ended }
+  const complained = (): string => complaints
+  return { child, cwd, lines, logged, ready, listeners, port: listeners[0]!.port, ended, complained }
 }

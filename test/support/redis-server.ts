@@ -12,6 +12,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -21,14 +22,25 @@ import { Redis } from 'ioredis'
 /** A guard, not a wait: long beside what a start needs, even on a busy machine. */
 const START_TIMEOUT_MS = 20_000
 
+export interface TestRedisOptions {
+  /** Default `redis-server`. */
+  readonly program?: string
+  /** Words before the settings: a configuration file. */
+  readonly words?: readonly string[]
+  /** Its password, for the test itself. */
+  readonly password?: string
+}
+
 export class TestRedis {
+  readonly #options: TestRedisOptions
   readonly directory = mkdtempSync(join(tmpdir(), 'statemq-redis-'))
   readonly #settings: Readonly<Record<string, string>>
   #child: ChildProcess | undefined
   #admin: Redis | undefined
 
-  constructor(settings: Readonly<Record<string, string>> = {}) {
+  constructor(settings: Readonly<Record<string, string>> = {}, options: TestRedisOptions = {}) {
     this.#settings = { appendonly: 'yes', appendfsync: 'everysec', ...settings }
+    this.#options = options
   }
 
   get socket(): string {
@@ -41,7 +53,12 @@ export class TestRedis {
 
   /** For the test itself: what it looks at, and what it breaks. */
   get admin(): Redis {
-    this.#admin ??= new Redis(this.socket, { lazyConnect: true, retryStrategy: () => 50 }).on('error', () => {})
+    const { password } = this.#options
+    const more = password === undefined ? {} : { password }
+    this.#admin ??= new Redis(this.socket, { lazyConnect: true, retryStrategy: () => 50, ...more }).on(
+      'error',
+      () => {},
+    )
     return this.#admin
   }
 
@@ -50,13 +67,15 @@ export class TestRedis {
     const settings = { port: '0', unixsocket: this.socket, save: '', dir: this.directory, ...this.#settings, ...more }
     const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, value])
     rmSync(this.socket, { force: true })
-    const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'pipe'] })
+    const { program = 'redis-server', words = [], password } = this.#options
+    const child = spawn(program, [...words, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
     this.#child = child
     let output = ''
     for (const stream of [child.stdout, child.stderr])
       stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
     const isReady = async (): Promise<boolean> => {
-      const probe = new Redis(this.socket, { lazyConnect: true, retryStrategy: null, enableReadyCheck: false })
+      const options = { lazyConnect: true, retryStrategy: null, enableReadyCheck: false } as const
+      const probe = new Redis(this.socket, { ...options, ...(password === undefined ? {} : { password }) })
       probe.on('error', () => {})
       try {
         await probe.connect()
@@ -99,8 +118,20 @@ export class TestRedis {
   }
 }
 
-export async function startRedis(settings: Readonly<Record<string, string>> = {}): Promise<TestRedis> {
-  const redis = new TestRedis(settings)
+/** Ports that nobody has just now. */
+export async function freePorts(count: number): Promise<string[]> {
+  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
+  await Promise.all(servers.map((server) => once(server, 'listening')))
+  const ports = servers.map((server) => `${(server.address() as AddressInfo).port}`)
+  await Promise.all(servers.map((server) => once(server.close(), 'close')))
+  return ports
+}
+
+export async function startRedis(
+  settings: Readonly<Record<string, string>> = {},
+  options: TestRedisOptions = {},
+): Promise<TestRedis> {
+  const redis = new TestRedis(settings, options)
   try {
     await redis.start()
   } catch (error) {

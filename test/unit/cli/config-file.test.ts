@@ -119,7 +119,7 @@ describe('mistakes', () => {
   test('never show the value that was found', () => {
     expect(load('allowAnonymous: hunter2\nstore: hunter2\nlogLevel: hunter2\n')).toEqual([
       'broker.yaml:1:17: allowAnonymous: expected a boolean, found a string',
-      'broker.yaml:2:8: store.type: expected one of "lmdb", "memory"',
+      'broker.yaml:2:8: store.type: expected one of "lmdb", "memory", "redis"',
       'broker.yaml:3:11: logLevel: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent"',
     ])
   })
@@ -199,7 +199,7 @@ describe('--set', () => {
       'broker.yaml:1:27: limits.maxQueuedBytes: expected a whole number of 0 or more, or infinity',
       '--set limits.maxConnections=lots: limits.maxConnections: expected a whole number of 0 or more, or infinity',
       '--set limits.maxConections=1: limits.maxConections: unknown key; did you mean maxConnections?',
-      '--set store=disk: store.type: expected one of "lmdb", "memory"',
+      '--set store=disk: store.type: expected one of "lmdb", "memory", "redis"',
     ])
   })
 
