@@ -21,7 +21,9 @@ function run(cwd: string, command: string, ...args: string[]): void {
 /** Uses types of both entries; the line that must not compile is checked by the directive above it. */
 const consumer = `
 import { StatemqError, createBroker, type Message } from 'statemq'
+import { Aedes } from 'statemq/aedes'
 import { sessionMachine, type SessionEvent } from 'statemq/machines'
+import { testBroker } from 'statemq/testing'
 
 const broker = createBroker({ limits: { maxQueuedMessages: 5 } })
 const listener = await broker.listen({ transport: 'tcp', port: 0 })
@@ -34,6 +36,11 @@ export const wrong: SessionEvent = { type: 'no.such.event' }
 // @ts-expect-error: no such option
 export const misspelt = (): unknown => createBroker({ limits: { maxQueuedMassages: 5 } })
 console.log(typeof listener)
+const bench = testBroker()
+await (await bench.connect({ clientId: 'a' })).publish({ topic: 'a', qos: 1 })
+await bench.close()
+const aedes = await Aedes.createBroker({ authenticate: (client, _user, _password, done) => done(null, client.id !== '') })
+await new Promise<void>((resolve) => aedes.close(resolve))
 await broker.close({ drainTimeoutMs: 1_000 })
 `
 
