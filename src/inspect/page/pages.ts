@@ -1,7 +1,10 @@
 import type { JSX } from 'preact'
 
 import { OverviewPage } from './overview/overview-page.tsx'
+import { JobsPage } from './jobs/jobs-page.tsx'
 import { SessionPage } from './session/session-page.tsx'
+import { SessionsPage } from './sessions/sessions-page.tsx'
+import { TopicsPage } from './topics/topics-page.tsx'
 
 /** A page of the inspector; `path` is the first part of its address, see `href` in shell/router.ts. */
 export interface PageDefinition {
@@ -16,5 +19,8 @@ export interface PageDefinition {
 /** In the order of the navigation. */
 export const pages: readonly PageDefinition[] = [
   { path: '', title: 'Overview', inNavigation: true, view: OverviewPage },
+  { path: 'sessions', title: 'Sessions', inNavigation: true, view: SessionsPage },
+  { path: 'topics', title: 'Topics', inNavigation: true, view: TopicsPage },
+  { path: 'jobs', title: 'Jobs', inNavigation: true, view: JobsPage },
   { path: 'session', title: 'Session', inNavigation: false, view: SessionPage },
 ]

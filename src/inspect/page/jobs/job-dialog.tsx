@@ -1,0 +1,102 @@
+import type { JSX } from 'preact'
+import { useState } from 'preact/hooks'
+
+import type { JobRow } from '../../../inspection.ts'
+import { ClientText } from '../parts/client-text.tsx'
+import { Dialog } from '../parts/dialog.tsx'
+import { count, many } from '../parts/format.ts'
+import { Failure } from '../parts/states.tsx'
+import { send } from '../shell/api.ts'
+
+export type JobStep = 'retry' | 'drop'
+
+export interface JobDialogProps {
+  readonly step: JobStep
+  readonly job: JobRow
+  readonly onClose: () => void
+  readonly onDone: () => void
+}
+
+interface Question {
+  readonly title: string
+  readonly effect: string
+  readonly button: string
+}
+
+function questionAbout({ kind, failure, messages }: JobRow, step: JobStep): Question {
+  if (failure !== null) {
+    return step === 'retry'
+      ? {
+          title: 'Try it again?',
+          effect: 'It is done as soon as it can be, and given up again where it fails as often.',
+          button: 'Try again',
+        }
+      : { title: 'Drop it for good?', effect: 'It is not done, and forgotten.', button: 'Drop' }
+  }
+  if (kind === 'offline-queue') {
+    const effect = `${many(messages ?? 0, 'message')} will not be delivered. What the client was sent already stays; those of shared subscriptions go to other members.`
+    return { title: 'Empty this queue?', effect, button: `Give up ${count(messages ?? 0)}` }
+  }
+  if (kind === 'session-expiry') {
+    const effect = 'Its subscriptions and everything that waits for it go with it.'
+    return { title: 'End this session now?', effect, button: 'End it now' }
+  }
+  return step === 'retry'
+    ? {
+        title: 'Send this will now?',
+        effect: 'It is judged by the roles of now, and published where they allow it.',
+        button: 'Send it now',
+      }
+    : { title: 'Drop this will?', effect: 'It is never published.', button: 'Drop it' }
+}
+
+/** Asks before a job is done at once, or not at all. */
+export function JobDialog({ step, job, onClose, onDone }: JobDialogProps): JSX.Element {
+  const [isRunning, setRunning] = useState(false)
+  const [error, setError] = useState<unknown>()
+  const { title, effect, button } = questionAbout(job, step)
+  const run = (event: Event): void => {
+    event.preventDefault()
+    setRunning(true)
+    send('POST', `/api/v1/jobs/${step}`, { id: job.id })
+      .then(onClose, setError)
+      .finally(() => {
+        setRunning(false)
+        onDone()
+      })
+  }
+  return (
+    <Dialog title={title} onClose={onClose}>
+      <form onSubmit={run}>
+        <p>
+          {job.clientId === '' ? (
+            <code>{job.id}</code>
+          ) : (
+            <>
+              Client <ClientText value={job.clientId} />
+            </>
+          )}
+          {job.topic === null ? null : (
+            <>
+              , topic <ClientText value={job.topic} />
+            </>
+          )}
+        </p>
+        <p class="hint">{effect}</p>
+        {error === undefined ? null : <Failure error={error} />}
+        <p class="row">
+          <button
+            type="submit"
+            class={step === 'drop' || job.kind === 'session-expiry' ? 'danger' : 'primary'}
+            disabled={isRunning}
+          >
+            {button}
+          </button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+        </p>
+      </form>
+    </Dialog>
+  )
+}
