@@ -14,6 +14,7 @@ import type { DrainOptions } from './session/draining.ts'
 import type { Explanation, ExplainRequest } from './session/explain.ts'
 import type { ClientOptions, LocalClient } from './session/local-client.ts'
 import type { BrokerSessions } from './session/sessions.ts'
+import type { Trace, TraceOptions, TraceTarget } from './session/traces.ts'
 
 /** An open listener of a broker. */
 export interface BrokerListener extends Listener {
@@ -97,6 +98,14 @@ export interface Broker {
    * their own say, and are not asked.
    */
   explain(question: ExplainRequest): Explanation
+  /**
+   * Logs every packet of one client, or of every client of one principal, every step of its chart and who decided,
+   * at level `info` and without payloads and secrets, until the time is over. `limits.maxTraces` of them at once.
+   * Throws SMQ_OPTION_INVALID.
+   */
+  trace(target: TraceTarget, options: TraceOptions): Trace
+  /** Those that run, the oldest first. */
+  traces(): readonly Trace[]
   /** Who may not connect. What is added here is forgotten at a restart: see docs/operations.md. */
   readonly bans: BrokerBans
   /**

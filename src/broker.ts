@@ -247,6 +247,9 @@ class Engine implements Broker {
     if (isAboutRoles) await changeRoles(this.#core, this.#entrances.options)
   }
 
+  readonly trace: Broker['trace'] = (target, options) => this.#core.traces.start(target, options)
+  readonly traces: Broker['traces'] = () => this.#core.traces.list()
+
   explain(question: ExplainRequest): Explanation {
     return explain(this.#core, question)
   }

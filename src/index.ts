@@ -61,8 +61,11 @@ export type {
   BrokerCounters,
   BrokerInspection,
   BrokerStats,
+  Decision,
   SlowSubscriber,
   StatsSample,
+  TransitionFlow,
+  TransitionRecord,
 } from './inspection.ts'
 export { memoryPair } from './net/memory.ts'
 export type { MetricsText } from './observe/metrics.ts'
@@ -122,5 +125,7 @@ export type {
 export type { SessionView } from './session/session-view.ts'
 export type { SessionChange, SessionChanges } from './session/session-watch.ts'
 export type { Explanation, ExplainRequest } from './session/explain.ts'
+export type { Trace, TraceOptions, TraceTarget } from './session/traces.ts'
 export type { Refusal } from './session/refusals.ts'
 export type { BrokerSessions, SessionOutcomes } from './session/sessions.ts'
+export type { StatelyInspectionEvent, StatelyOptions } from './stately.ts'

@@ -44,6 +44,10 @@ export interface Limits {
   readonly maxTransitions: number
   /** Client identifiers whose history is kept behind the end of their session; the oldest is forgotten. */
   readonly maxEndedHistories: number
+  /** Traces of clients that run at once; one more ends the oldest. */
+  readonly maxTraces: number
+  /** Lines that one trace may log a second; further ones are counted. */
+  readonly maxTraceLinesPerSecond: number
   /** User-defined properties of one session; an authenticator that gives more refuses the client. */
   readonly maxSessionProperties: number
   /** UTF-8 bytes of the names and values of one session's user-defined properties. */
@@ -174,6 +178,7 @@ export interface Limits {
   readonly maxTapPayloadBytes: number
 }
 
+/** What holds where nothing else is said; `docs/limits.md` has the reasons. */
 export const defaultLimits: Limits = Object.freeze({
   maxPacketBytesBeforeConnect: 65_536,
   maxPacketBytes: 1_048_576,
@@ -195,6 +200,8 @@ export const defaultLimits: Limits = Object.freeze({
   maxTransitionsPerSession: 200,
   maxTransitions: 1_000_000,
   maxEndedHistories: 10_000,
+  maxTraces: 10,
+  maxTraceLinesPerSecond: 1_000,
   maxSessionProperties: 50,
   maxSessionPropertyBytes: 8_192,
   maxAttributes: 50,
@@ -306,6 +313,8 @@ const limitRanges: { readonly [Name in keyof Limits]?: readonly [min: number, ma
   jobBackoffMs: [1, 2_147_483_647],
   maxDeadJobs: [1, 1_000_000],
   maxObserverCalls: [1, Infinity],
+  maxTraces: [1, Infinity],
+  maxTraceLinesPerSecond: [1, Infinity],
   maxSessionsPerPrincipal: [1, Infinity],
   maxDeadlinesPerTurn: [1, Infinity],
   maxInspectConnections: [1, Infinity],

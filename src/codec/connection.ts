@@ -16,7 +16,7 @@ import {
 import type { Publication } from '../publication.ts'
 import type { Limits } from '../limits.ts'
 import type { Clock } from '../options.ts'
-import type { AcknowledgementType, Connection, PauseReason, WireSettings } from '../session/connection.ts'
+import type { AcknowledgementType, Connection, PacketTap, PauseReason, WireSettings } from '../session/connection.ts'
 import { TopicAliases } from './aliases.ts'
 import { Decoder } from './decoder.ts'
 import { encodeControl } from './encode-control.ts'
@@ -71,6 +71,7 @@ export class StreamConnection implements Connection {
   readonly info: ConnectionInfo
   readonly packets$: Observable<InboundPacket>
   lastTick: number
+  tap: PacketTap | undefined = undefined
   onWritable: ((writable: boolean) => void) | undefined = undefined
   onReceived: ((count: number) => void) | undefined = undefined
   writable = true
@@ -148,6 +149,7 @@ export class StreamConnection implements Connection {
     if (image.end - image.start > this.#maxOutboundPacketBytes) return false
     this.#writer.append(image.bytes, image.start, image.end, image.idOffset, packetId)
     countSent(this.#context.counters, publication)
+    if (this.tap !== undefined) this.tap.published(publication, qos, packetId, duplicate, retain)
     return true
   }
 
@@ -191,6 +193,7 @@ export class StreamConnection implements Connection {
       this.#writer.append(out, at, at + size.totalBytes, -1, 0)
     }
     countSent(this.#context.counters, publication)
+    if (this.tap !== undefined) this.tap.published(publication, qos, packetId, duplicate, retain)
     return true
   }
 
@@ -202,6 +205,7 @@ export class StreamConnection implements Connection {
 
   acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number, reasonString?: string): void {
     this.#context.counters.otherPacketsSent++
+    if (this.tap !== undefined) this.tap.acknowledged(type, packetId, reasonCode)
     const first = (type << 4) | (type === PacketType.Pubrel ? 2 : 0)
     const v5 = this.#decoder.protocolVersion === 5 && reasonCode !== 0
     const code = v5 ? sendableCode(type, reasonCode) : reasonCode
@@ -237,6 +241,7 @@ export class StreamConnection implements Connection {
 
   pingResponse(): void {
     this.#context.counters.otherPacketsSent++
+    if (this.tap !== undefined) this.tap.ponged()
     const at = slab.reserve(2)
     slab.bytes[at] = PacketType.Pingresp << 4
     slab.bytes[at + 1] = 0
@@ -252,6 +257,7 @@ export class StreamConnection implements Connection {
     )
     if (!bytes) return false
     this.#context.counters.otherPacketsSent++
+    if (this.tap !== undefined) this.tap.sent(packet)
     this.#writer.append(bytes, 0, bytes.length, -1, 0)
     return true
   }
@@ -326,6 +332,7 @@ export class StreamConnection implements Connection {
         // MQTT-3.1.2-22: packets are signs of life, the bytes of an endless one are not.
         this.lastTick = this.#context.ticker.tick
         packets++
+        if (this.tap !== undefined) this.tap.received(packet)
         this.#sink.next(packet)
       }
     } catch (error) {

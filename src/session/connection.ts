@@ -10,6 +10,15 @@ export type AcknowledgementType = 4 | 5 | 6 | 7
 /** Why a connection is not read: a decision is pending, the client does not read itself, or it has sent more than its rate. */
 export type PauseReason = 'decision' | 'throttle' | 'rate'
 
+/** Takes note of the packets of one connection, as they come and go; it keeps none of them. */
+export interface PacketTap {
+  received(packet: InboundPacket): void
+  published(publication: Publication, qos: QoS, packetId: number, duplicate: boolean, retain: boolean): void
+  acknowledged(type: AcknowledgementType, packetId: number, reasonCode: number): void
+  ponged(): void
+  sent(packet: OutboundPacket): void
+}
+
 /** What the client and the broker agreed on at CONNECT, as far as bytes go. */
 export interface WireSettings {
   /** Aliases that the broker may set towards the client. */
@@ -43,6 +52,8 @@ export interface Connection {
   readonly writable: boolean
   /** Sweeps of the keepalive at the time of the last packet; see Keepalive. */
   lastTick: number
+  /** Undefined, as nearly always: nobody takes note of its packets. */
+  tap: PacketTap | undefined
   /** Called when `writable` turns false or true again. */
   onWritable: ((writable: boolean) => void) | undefined
   /** Called with how many bytes have come, before the packets in them are. Never where there are no bytes. */

@@ -28,6 +28,7 @@ import type { Refusals } from './refusals.ts'
 import type { Registry } from './registry.ts'
 import type { SessionJobs } from './session-jobs.ts'
 import type { SessionStore } from '../stored.ts'
+import type { Traces } from './traces.ts'
 import type { TransitionHistory } from './transition-history.ts'
 
 /** What a listener sets for the sessions that come through it, and what an authenticator changed of it for one of them. */
@@ -76,6 +77,7 @@ export interface SessionCore {
   readonly charts: ChartSteps
   /** What has become of clients; undefined: nobody asked for it. */
   history: TransitionHistory | undefined
+  readonly traces: Traces
   readonly router: Router
   readonly events: EventSink
   /** When the broker was made. */

@@ -12,7 +12,7 @@ import {
 } from '../messages.ts'
 import type { Publication } from '../publication.ts'
 import { ReasonCode } from '../reason-codes.ts'
-import type { AcknowledgementType, Connection, PauseReason } from './connection.ts'
+import type { AcknowledgementType, Connection, PacketTap, PauseReason } from './connection.ts'
 
 /** Messages that wait for the end of the turn; beyond, the session's outbox holds back. */
 const MAX_QUEUED_MESSAGES = 1_000
@@ -45,6 +45,7 @@ export class LocalConnection implements Connection {
   readonly #packets = new Subject<InboundPacket>()
   readonly packets$ = this.#packets.asObservable()
   lastTick = 0
+  tap: PacketTap | undefined = undefined
   onWritable: ((writable: boolean) => void) | undefined = undefined
   onReceived = undefined
   writable = true
@@ -71,7 +72,12 @@ export class LocalConnection implements Connection {
     if (this.#closed) return
     this.#counters.packetsReceived++
     if (this.#pauses.size > 0 || this.#held.length > 0) this.#held.push(packet)
-    else this.#packets.next(packet)
+    else this.#give(packet)
+  }
+
+  #give(packet: InboundPacket): void {
+    this.tap?.received(packet)
+    this.#packets.next(packet)
   }
 
   channelBinding(): undefined {}
@@ -84,12 +90,13 @@ export class LocalConnection implements Connection {
     publication: Publication,
     qos: QoS,
     packetId: number,
-    _duplicate: boolean,
+    duplicate: boolean,
     retain: boolean,
     subscriptionIdentifiers: readonly number[] | undefined,
   ): boolean {
     publication.detach()
     countSent(this.#counters, publication)
+    this.tap?.published(publication, qos, packetId, duplicate, retain)
     this.#messages.push({ publication, qos, packetId, retain, identifiers: subscriptionIdentifiers ?? [] })
     if (this.#messages.length >= MAX_QUEUED_MESSAGES && this.writable) {
       this.writable = false
@@ -101,6 +108,7 @@ export class LocalConnection implements Connection {
 
   acknowledge(type: AcknowledgementType, packetId: number, reasonCode: number): void {
     this.#counters.otherPacketsSent++
+    this.tap?.acknowledged(type, packetId, reasonCode)
     this.#say(() => {
       if (type === PacketType.Pubrel) this.push({ type: PacketType.Pubcomp, packetId, reasonCode: ReasonCode.Success })
       else this.#peer.onAcknowledgement(type, packetId, reasonCode)
@@ -111,6 +119,7 @@ export class LocalConnection implements Connection {
 
   send(packet: OutboundPacket): boolean {
     this.#counters.otherPacketsSent++
+    this.tap?.sent(packet)
     if (packet.type === PacketType.Disconnect) this.#reasonCode = packet.reasonCode
     this.#say(() => {
       if (packet.type === PacketType.Connack) this.#peer.onConnack(packet)
@@ -154,7 +163,7 @@ export class LocalConnection implements Connection {
 
   resume(reason: PauseReason): void {
     this.#pauses.delete(reason)
-    while (this.#pauses.size === 0 && this.#held.length > 0) this.#packets.next(this.#held.shift()!)
+    while (this.#pauses.size === 0 && this.#held.length > 0) this.#give(this.#held.shift()!)
   }
 
   end(): void {

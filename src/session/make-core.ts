@@ -17,6 +17,7 @@ import { RateLimit } from './rate-limit.ts'
 import { Refusals } from './refusals.ts'
 import { Registry } from './registry.ts'
 import { SessionJobs } from './session-jobs.ts'
+import { Traces } from './traces.ts'
 import { TransitionHistory } from './transition-history.ts'
 
 /** What the core is made of, besides its options. */
@@ -39,13 +40,17 @@ export function makeCore(parts: CoreParts): SessionCore {
   const onError = (error: unknown): void => logger.error({ err: error }, 'a deadline failed')
   const deadlines = new Deadlines(clock, limits.maxDeadlinesPerTurn, onError)
   const registry = new Registry()
-  const jobs = new SessionJobs(parts.jobs(deadlines, limits, () => clock.nowMs()), store)
+  const charts = new ChartSteps(registry, logger, () => clock.nowMs())
+  const jobs = new SessionJobs(
+    parts.jobs(deadlines, limits, () => clock.nowMs()),
+    store,
+  )
   const core: SessionCore = {
     clock,
     deadlines,
     keepalive: new Keepalive(clock),
     registry,
-    charts: new ChartSteps(registry, logger, () => clock.nowMs()),
+    charts,
     history: undefined,
     router: new Router({
       limits,
@@ -67,6 +72,7 @@ export function makeCore(parts: CoreParts): SessionCore {
     deadJobs: jobs,
     refusals: new Refusals(limits.maxRememberedRefusals),
     door: new Door({ clock, deadlines, events, registry, limits }, inForce),
+    traces: new Traces({ charts, registry, deadlines, clock, logger, limits }),
     policyVersion: 1,
     roles: rolesInForce(options, 1),
     decidesAtOnce: true,

@@ -21,6 +21,7 @@ const vocabulary = [
   'inspected-session',
   'inspection',
   'limits',
+  'log-text',
   'observers',
   'properties',
   'publication',
