@@ -1,9 +1,9 @@
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 
-import { StatemqError } from '../errors.ts'
 import type { Clock, InspectOptions, InspectRole, InspectUser } from '../options.ts'
 import type { PasswordCheck } from './host.ts'
 import { ApiError } from './problem.ts'
+import { ranks } from './protection.ts'
 
 /** Who asks, and for how long that is so: what is kept open is closed when it is not any more. */
 export interface Identity {
@@ -12,14 +12,10 @@ export interface Identity {
   readonly isValid: () => boolean
 }
 
-/** Each role may do what those before it may. */
-const ranks: Readonly<Record<InspectRole, number>> = { metrics: 0, read: 1, operate: 2 }
-
 export function mayDo(identity: Identity, role: InspectRole): boolean {
   return ranks[identity.role] >= ranks[role]
 }
 
-const MIN_TOKEN_LENGTH = 32
 /** Two passwords are hashed at once, on threads that the broker's own authenticators use too; as many may wait. */
 const MAX_HASHING = 2
 const MAX_WAITING = 32
@@ -50,7 +46,7 @@ export class Credentials {
   /** Made where none were given. */
   readonly token: string | undefined
 
-  /** Throws SMQ_OPTION_INVALID and SMQ_INSPECT_UNPROTECTED. */
+  /** The options have been judged. */
   constructor(options: Pick<InspectOptions, 'tokens' | 'users'>, passwords: PasswordCheck, clock: Clock) {
     this.#passwords = passwords
     this.#clock = clock
@@ -59,7 +55,7 @@ export class Credentials {
     this.#known = this.#read(options)
   }
 
-  /** Takes others; who was let in by one that is gone is let in no longer. Throws what the constructor throws. */
+  /** Takes others; who was let in by one that is gone is let in no longer. */
   replace(options: Pick<InspectOptions, 'tokens' | 'users'>): void {
     this.#known = this.#read(options)
     this.#remembered.clear()
@@ -84,7 +80,7 @@ export class Credentials {
     await this.#enter()
     try {
       const isRight = await this.#passwords.verifyPassword(user?.passwordHash ?? known.fake, Buffer.from(password))
-      if (!isRight || !user || this.#known.users.get(name) !== user) return undefined
+      if (!isRight || !user || !isSame(this.#known.users.get(name), user)) return undefined
     } finally {
       this.#hashing -= 1
       this.#waiting.shift()?.()
@@ -102,32 +98,18 @@ export class Credentials {
   }
 
   #identityOf(user: InspectUser): Identity {
-    return { name: user.name, role: user.role, isValid: () => this.#known.users.get(user.name) === user }
+    return { name: user.name, role: user.role, isValid: () => isSame(this.#known.users.get(user.name), user) }
   }
 
   #read({ tokens = [], users = [] }: Pick<InspectOptions, 'tokens' | 'users'>): Known {
-    const own = this.token === undefined ? [] : [{ name: 'first-run', role: 'operate' as const, token: this.token }]
-    const names = new Set<string>()
-    for (const { name, role } of [...tokens, ...users]) {
-      if (typeof name !== 'string' || name === '') throw invalid('every token and user has a name')
-      if (names.has(name)) throw invalid(`the name ${JSON.stringify(name)} is given twice`)
-      if (!(role in ranks)) throw invalid(`the role of ${JSON.stringify(name)} is metrics, read or operate`)
-      names.add(name)
-    }
-    const digests = tokens.concat(own).map(({ name, role, token }) => {
-      if (typeof token !== 'string' || token.length < MIN_TOKEN_LENGTH)
-        throw new StatemqError(
-          'SMQ_INSPECT_UNPROTECTED',
-          `the token ${JSON.stringify(name)} has less than ${MIN_TOKEN_LENGTH} characters`,
-        )
+    const isOpen = tokens.length === 0 && users.length === 0
+    const own = isOpen && this.token ? [{ name: 'first-run', role: 'operate' as const, token: this.token }] : []
+    const digests = [...tokens, ...own].map(({ name, role, token }) => {
       const digest = digestOf(token)
-      const isValid = (): boolean => this.#known.tokens.some((known) => known.digest.equals(digest))
+      const isValid = (): boolean =>
+        this.#known.tokens.some((one) => one.identity.role === role && one.digest.equals(digest))
       return { digest, identity: { name, role, isValid } }
     })
-    for (const { name, passwordHash } of users) {
-      const fault = this.#passwords.hashFault(passwordHash)
-      if (fault !== undefined) throw invalid(`user ${JSON.stringify(name)}: ${fault}`)
-    }
     return {
       tokens: digests,
       users: new Map(users.map((user) => [user.name, user])),
@@ -136,6 +118,7 @@ export class Credentials {
   }
 }
 
-function invalid(what: string): StatemqError {
-  return new StatemqError('SMQ_OPTION_INVALID', `inspect: ${what}`)
+/** A reload that has not changed a user ends nobody's login. */
+function isSame(now: InspectUser | undefined, then: InspectUser): boolean {
+  return now !== undefined && now.role === then.role && now.passwordHash === then.passwordHash
 }

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isIP } from 'node:net'
 import { parseCookie, stringifySetCookie } from 'cookie'
-import type { FastifyRequest } from 'fastify'
 
 import type { InspectOptions } from '../options.ts'
 import { mayDo, type Credentials, type Identity } from './credentials.ts'
@@ -9,6 +9,7 @@ import type { Login, Logins } from './logins.ts'
 import { ApiError } from './problem.ts'
 import { addressOf, type RouteRole } from './route.ts'
 import type { Throttle } from './throttle.ts'
+import type { Tickets } from './tickets.ts'
 
 /** Methods that change nothing, so that a cookie alone is enough. */
 const harmless: ReadonlySet<string> = new Set(['GET', 'HEAD'])
@@ -17,9 +18,17 @@ export interface GateParts {
   readonly credentials: Credentials
   readonly logins: Logins
   readonly throttle: Throttle
+  readonly tickets: Tickets
   readonly isTls: boolean
   /** Cookies know no ports: without it in the name two brokers of one machine would end each other's logins. */
   readonly port: () => number
+}
+
+/** What is looked at of a request. */
+export interface GateRequest {
+  readonly headers: IncomingHttpHeaders
+  readonly method: string
+  readonly raw: IncomingMessage
 }
 
 /** Decides who gets in: which host and origin, which credentials, which role. */
@@ -35,12 +44,14 @@ export class Gate {
   /**
    * A page of another site may have its own name lead to this address (DNS rebinding): its requests
    * come under that name. Addresses and `localhost` cannot be taken by anybody. Throws SMQ_API_FORBIDDEN.
+   * `fromAnywhere`: what it brings is nothing that a browser sends by itself.
    */
-  checkHost({ headers, raw }: FastifyRequest): void {
+  checkHost({ headers, raw }: GateRequest, fromAnywhere = false): void {
     const { host } = headers
     const name = hostNameOf(host)
     if (name === undefined || !(isIP(name) || name === 'localhost' || this.hosts.has(name)))
       throw new ApiError(403, 'this host name is not among inspect.hosts')
+    if (fromAnywhere) return
     const { origin } = headers
     if (origin !== undefined && originHostOf(origin) !== host?.toLowerCase())
       throw new ApiError(403, 'the request comes from another site')
@@ -52,7 +63,7 @@ export class Gate {
   }
 
   /** Throws SMQ_API_UNAUTHENTICATED, SMQ_API_FORBIDDEN and SMQ_API_LIMIT. */
-  async admit(request: FastifyRequest, role: RouteRole): Promise<Identity | undefined> {
+  async admit(request: GateRequest, role: RouteRole): Promise<Identity | undefined> {
     if (role === 'none') return undefined
     const identity = await this.#identify(request)
     if (!identity) throw new ApiError(401, 'send a token, or log in')
@@ -60,7 +71,7 @@ export class Gate {
     return identity
   }
 
-  async #identify(request: FastifyRequest): Promise<Identity | undefined> {
+  async #identify(request: GateRequest): Promise<Identity | undefined> {
     const { authorization } = request.headers
     if (authorization !== undefined) return this.#byHeader(authorization, addressOf(request))
     const login = this.loginOf(request)?.login
@@ -100,6 +111,17 @@ export class Gate {
     return identity
   }
 
+  /** Throws SMQ_API_UNAUTHENTICATED. */
+  redeem(ticket: string): Identity {
+    const identity = this.#parts.tickets.redeem(ticket)
+    if (!identity) throw new ApiError(401, 'the ticket is not valid any more')
+    return identity
+  }
+
+  issueTicket(identity: Identity): string {
+    return this.#parts.tickets.issue(identity)
+  }
+
   #assertNotThrottled(address: string): void {
     const { throttle } = this.#parts
     if (throttle.isClosedTo(address))
@@ -110,21 +132,21 @@ export class Gate {
     return `${this.#parts.isTls ? '__Host-' : ''}statemq-login-${this.#parts.port()}`
   }
 
-  loginOf(request: FastifyRequest): { readonly id: string; readonly login: Login } | undefined {
+  loginOf(request: GateRequest): { readonly id: string; readonly login: Login } | undefined {
     const id = parseCookie(request.headers.cookie ?? '')[this.#cookieName]
     const login = id === undefined ? undefined : this.#parts.logins.find(id)
     return login && { id: id!, login }
   }
 
   /** Logs in anew; the login that the browser had is void. */
-  start(request: FastifyRequest, identity: Identity): { readonly cookie: string; readonly login: Login } {
+  start(request: GateRequest, identity: Identity): { readonly cookie: string; readonly login: Login } {
     this.end(request)
     const { id, login } = this.#parts.logins.start(identity)
     return { cookie: this.#cookie(id), login }
   }
 
   /** The cookie that takes the browser's away. */
-  end(request: FastifyRequest): string {
+  end(request: GateRequest): string {
     const present = this.loginOf(request)
     if (present) this.#parts.logins.end(present.id)
     return this.#cookie('', 0)

@@ -43,6 +43,8 @@ export class Inspectors {
   /** Last of all: until then it is asked how the drain goes. */
   async close(): Promise<void> {
     this.#isClosed = true
+    // Streams still tell what has happened in this turn.
+    await new Promise((resolve) => setImmediate(resolve))
     await Promise.all([...this.#open].map((inspector) => inspector.close()))
   }
 

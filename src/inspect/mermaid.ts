@@ -16,6 +16,7 @@ export function toMermaid(chart: ChartState, detail: ChartDetail = 'full'): stri
   return ['stateDiagram-v2', ...new Drawing(chart, detail).lines(), ''].join('\n')
 }
 
+/** Whether guards and actions are drawn as well, or only which event leads where. */
 export type ChartDetail = 'full' | 'brief'
 
 /** Words that mermaid's grammar keeps for itself. */

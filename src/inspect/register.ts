@@ -8,6 +8,7 @@ import type { Gate } from './gate.ts'
 import type { InspectHost } from './host.ts'
 import { ApiError } from './problem.ts'
 import { addressOf, type AnyRoute, type Ask, type RouteRole } from './route.ts'
+import type { OpenStreams } from './streams.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -23,7 +24,7 @@ declare module 'fastify' {
 export interface RouteParts {
   readonly host: InspectHost
   readonly gate: Gate
-  readonly streams: Set<EventStream>
+  readonly streams: OpenStreams
 }
 
 /** Puts the routes into the server. Their roles are checked before a body is read, by a hook of the server. */
@@ -77,8 +78,7 @@ function read(schema: z.ZodType, value: unknown, what: string): unknown {
 }
 
 function openStream(request: FastifyRequest, reply: FastifyReply, { host, streams }: RouteParts): EventStream {
-  const { maxInspectStreams, maxInspectStreamBytes } = host.broker.limits
-  if (streams.size >= maxInspectStreams) throw new ApiError(429, `${streams.size} streams are open`)
+  streams.assertRoom()
   const { identity } = request
   reply.hijack()
   const headers = reply.getHeaders() as Record<string, string>
@@ -91,10 +91,9 @@ function openStream(request: FastifyRequest, reply: FastifyReply, { host, stream
   })
   reply.raw.flushHeaders()
   const out = new EventStream(reply.raw, {
-    maxWaitingBytes: maxInspectStreamBytes,
+    maxWaitingBytes: host.broker.limits.maxInspectStreamBytes,
     isAllowed: () => identity?.isValid() ?? false,
   })
-  streams.add(out)
-  out.onClose(() => streams.delete(out))
+  out.onClose(streams.add(out))
   return out
 }

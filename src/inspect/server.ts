@@ -5,16 +5,16 @@ import type { Server } from 'node:https'
 
 import type { Inspector } from '../api.ts'
 import { StatemqError } from '../errors.ts'
-import { reachesOtherMachines, type InspectOptions } from '../options.ts'
+import type { InspectOptions } from '../options.ts'
 import { packageVersion } from '../version.ts'
 import { Credentials } from './credentials.ts'
-import type { EventStream } from './event-stream.ts'
 import { Gate } from './gate.ts'
 import type { InspectHost } from './host.ts'
 import { Logins } from './logins.ts'
 import { openApiRoute } from './openapi.ts'
 import { pageFolder } from './page-files.ts'
 import { ApiError, failure, problemOf } from './problem.ts'
+import { assertProtected } from './protection.ts'
 import { registerRoutes } from './register.ts'
 import { addressOf, type AnyRoute } from './route.ts'
 import { filterRoutes } from './routes/filters.ts'
@@ -29,7 +29,10 @@ import { sessionRoutes } from './routes/sessions.ts'
 import { statsRoutes } from './routes/stats.ts'
 import { steeringRoutes } from './routes/steering.ts'
 import { streamRoutes } from './routes/streams.ts'
+import { serveStately } from './stately-socket.ts'
+import { OpenStreams } from './streams.ts'
 import { Throttle } from './throttle.ts'
+import { Tickets } from './tickets.ts'
 
 const defaultPort = 7883
 const defaultHost = '127.0.0.1'
@@ -65,16 +68,18 @@ const securityHeaders = {
 
 /** Opens the admin API. Rejects with SMQ_INSPECT_UNPROTECTED, SMQ_OPTION_INVALID, SMQ_TLS_INVALID and SMQ_LISTEN_FAILED. */
 export async function openInspector(host: InspectHost, options: InspectOptions): Promise<Inspector> {
-  assertProtected(options)
-  const credentials = new Credentials(options, await host.passwords(), host.clock)
+  const passwords = await host.passwords()
+  assertProtected(options, passwords.hashFault)
+  const credentials = new Credentials(options, passwords, host.clock)
   const limits = (): InspectHost['broker']['limits'] => host.broker.limits
-  const streams = new Set<EventStream>()
+  const streams = new OpenStreams(limits)
   let port = options.port ?? defaultPort
   const gate = new Gate(
     {
       credentials,
       logins: new Logins(host.clock, limits),
       throttle: new Throttle(host.clock, () => limits().maxInspectFailuresPerMinute),
+      tickets: new Tickets(host.clock),
       isTls: options.tls !== undefined,
       port: () => port,
     },
@@ -83,6 +88,7 @@ export async function openInspector(host: InspectHost, options: InspectOptions):
   const app = makeServer(host, options)
   addHooks(app, host, gate)
   registerRoutes(app, [...routes, openApiRoute(routes, packageVersion())], { host, gate, streams })
+  serveStately(app.server, { host, gate, streams })
   await servePage(app)
   const hostName = options.host ?? defaultHost
   try {
@@ -100,24 +106,16 @@ export async function openInspector(host: InspectHost, options: InspectOptions):
     url: urlOf(options, address, port, credentials.token),
     token: credentials.token,
     reload: async (changes) => {
-      assertProtected({ ...options, ...changes })
+      assertProtected({ ...options, ...changes }, passwords.hashFault)
       credentials.replace(changes)
       gate.hosts = new Set((changes.hosts ?? []).map((name) => name.toLowerCase()))
     },
     setSecureContext: (tls) => setSecureContext(app, options, tls),
     close: async () => {
-      for (const stream of streams) stream.close()
+      streams.close()
       await app.close()
     },
   }
-}
-
-function assertProtected({ host, tls, allowPlaintext, tokens = [], users = [] }: InspectOptions): void {
-  if (!reachesOtherMachines({ transport: 'tcp', host })) return
-  if (!tls && !allowPlaintext)
-    throw new StatemqError('SMQ_INSPECT_UNPROTECTED', `${host} without TLS would send tokens in clear text`)
-  if (tokens.length === 0 && users.length === 0)
-    throw new StatemqError('SMQ_INSPECT_UNPROTECTED', `${host} needs tokens or users of its own`)
 }
 
 /** What fastify itself finds wrong with a request is told in the same form. */

@@ -10,6 +10,7 @@ const expected: Readonly<Record<string, Asker | 'none'>> = {
   'POST /api/v1/login': 'none',
   'GET /api/v1/login': 'metrics',
   'POST /api/v1/logout': 'none',
+  'POST /api/v1/tickets': 'read',
   'GET /api/v1/openapi.json': 'read',
   'GET /api/v1/stats': 'read',
   'GET /api/v1/stats/history': 'read',

@@ -60,8 +60,27 @@ export class LogLines implements Logger {
   readonly warn = this.#at('warn')
   readonly error = this.#at('error')
 
+  readonly #watchers = new Set<() => void>()
+
   #at(level: Logged['level']) {
-    return (details: object, message: string): void => void this.lines.push({ level, message, details })
+    return (details: object, message: string): void => {
+      this.lines.push({ level, message, details })
+      for (const watcher of this.#watchers) watcher()
+    }
+  }
+
+  /** The first line that fits, come or to come. */
+  find(fits: (line: Logged) => boolean): Promise<Logged> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        const line = this.lines.find(fits)
+        if (!line) return
+        this.#watchers.delete(look)
+        resolve(line)
+      }
+      this.#watchers.add(look)
+      look()
+    })
   }
 
   /** What operators did. */
@@ -180,10 +199,16 @@ export class EventReader {
 
   /** The first event that fits, come or to come. */
   async next<Data = unknown>(event: string, fits: (data: Data) => boolean = () => true): Promise<Data> {
-    for (;;) {
-      const found = this.events.find((one) => one.event === event && fits(one.data as Data))
-      if (found) return found.data as Data
-      if (this.response.closed) throw new Error(`the stream ended without ${event}`)
+    const find = (): StreamedEvent | undefined =>
+      this.events.find((one) => one.event === event && fits(one.data as Data))
+    await this.until(() => find() !== undefined)
+    return find()!.data as Data
+  }
+
+  /** Waits until what has come fulfils a condition. */
+  async until(isSo: () => boolean): Promise<void> {
+    while (!isSo()) {
+      if (this.response.closed) throw new Error(`the stream ended: ${JSON.stringify(this.events.slice(-3))}`)
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import type { Identity } from '../credentials.ts'
 import { addressOf, jsonRoute, type AnyRoute, type Ask } from '../route.ts'
 import { empty } from '../schemas.ts'
+import { TICKET_SECONDS } from '../tickets.ts'
 
 const secret = z.string().min(1).max(1_024)
 const asked = z
@@ -72,5 +73,14 @@ export const loginRoutes: readonly AnyRoute[] = [
       void reply.header('set-cookie', gate.end(request))
       return {}
     },
+  }),
+  jsonRoute({
+    method: 'POST',
+    path: '/api/v1/tickets',
+    id: 'issueTicket',
+    role: 'read',
+    summary: 'A ticket for the query of /inspect/stately: for one connection, soon',
+    answer: z.object({ ticket: z.string(), seconds: z.int() }).meta({ id: 'Ticket' }),
+    handle: ({ gate, identity }) => ({ ticket: gate.issueTicket(identity!), seconds: TICKET_SECONDS }),
   }),
 ]
