@@ -106,6 +106,11 @@ function operators(key: string): Suggestion[] {
   return key.startsWith('@') ? [...equal, like, ...ordered] : [...equal, like]
 }
 
+/** Whether a parenthesis is open. */
+function isGrouped(tokens: readonly Token[]): boolean {
+  return tokens.reduce((depth, { text }) => depth + Number(text === '(') - Number(text === ')'), 0) > 0
+}
+
 function optionsFor(expected: Expected, words: FilterWords, tokens: readonly Token[]): Suggestion[] {
   switch (expected.type) {
     case 'clause':
@@ -134,6 +139,7 @@ function optionsFor(expected: Expected, words: FilterWords, tokens: readonly Tok
       return [
         { text: 'and', kind: 'both' },
         { text: 'or', kind: 'either' },
+        ...(isGrouped(tokens) ? [{ text: ')', kind: 'end of the group' }] : []),
       ]
   }
 }

@@ -4,7 +4,7 @@ import { useEffect, useId, useState } from 'preact/hooks'
 import { ClientText } from '../parts/client-text.tsx'
 import { bytes, count } from '../parts/format.ts'
 import { ApiError } from '../shell/api.ts'
-import type { TreeLine } from './topic-tree.ts'
+import type { TreeLine } from './tree-lines.ts'
 
 export interface TreeViewProps {
   readonly lines: readonly TreeLine[]
@@ -69,12 +69,10 @@ function Line({ id, index, line, isSelected, isActive }: LineProps): JSX.Element
   )
 }
 
-/** Retained topics as a tree: arrows move, open and close, Enter shows the message. */
-export function TreeView({ lines, selected, onSelect, onLevel, onMore }: TreeViewProps): JSX.Element {
-  const id = useId()
+/** The line that the keys are at, and what they and the pointer do. */
+function useTreeKeys({ lines, selected, onSelect, onLevel, onMore }: TreeViewProps) {
   const [chosen, setActive] = useState(0)
   const active = Math.min(chosen, Math.max(0, lines.length - 1))
-  useEffect(() => document.getElementById(`${id}-${active}`)?.scrollIntoView({ block: 'nearest' }), [active, id])
   const line = lines[active]
   // The topic that shows is where the keys begin, as soon as it is in the tree.
   const shown = lines.findIndex((one) => one.type === 'level' && one.level.topic === selected)
@@ -120,6 +118,15 @@ export function TreeView({ lines, selected, onSelect, onLevel, onMore }: TreeVie
     if (one?.type === 'level' && target.closest('[data-toggle]')) onLevel(one.level.topic, !one.isOpen)
     else enter(one)
   }
+  return { active, onKeyDown, onClick }
+}
+
+/** Retained topics as a tree: arrows move, open and close, Enter shows the message. */
+export function TreeView(props: TreeViewProps): JSX.Element {
+  const { lines, selected } = props
+  const id = useId()
+  const { active, onKeyDown, onClick } = useTreeKeys(props)
+  useEffect(() => document.getElementById(`${id}-${active}`)?.scrollIntoView({ block: 'nearest' }), [active, id])
   return (
     <div
       class="tree"
