@@ -14,6 +14,7 @@ import {
   type JobName,
   type Jobs,
 } from '../scheduled.ts'
+import type { Timers } from './embedded.ts'
 import { idOf, readJob, type JobLimits, type JobReports } from './jobs.ts'
 
 export interface BullJobsOptions extends JobReports {
@@ -22,7 +23,9 @@ export interface BullJobsOptions extends JobReports {
   readonly nowMs: () => number
   /** Default 30,000: how long a worker has a job for itself without saying that it still does. */
   readonly lockMs?: number
-  /** Default 30,000: a job this late is done without BullMQ, which has lost it or can't be given it. */
+  /** The engine's deadlines. */
+  readonly timers: Timers
+  /** Default 250: a job this late is done without BullMQ, which is behind, has lost it, or could not be given it. */
   readonly lateMs?: number
 }
 
@@ -31,6 +34,15 @@ const MAX_STALLS = 10
 
 /** Identifiers that are asked for at once. */
 const PAGE_JOBS = 1_000
+
+/** Between two looks at a late job that can't be done now. */
+const LOOK_AGAIN_MS = 1_000
+
+/** A job and the timer that looks whether it was done. */
+interface Entry {
+  readonly job: Job
+  timer: unknown
+}
 
 /** What BullMQ runs on while one connection of the store lasts. */
 interface Running {
@@ -43,23 +55,24 @@ interface Running {
  * Jobs as delayed jobs of BullMQ, in one queue, written in the transactions of the store: a session, its
  * end and its will are there together or not at all. One worker a process takes what is due. Whether it
  * still is, the broker knows best, which has all sessions of its store in memory; that it still has the
- * store, Redis is asked before each.
+ * store, Redis is asked before each. What the worker has not come to in time, since a crowd is due at once,
+ * is done from memory all the same, and its jobs go with what was done.
  */
 export class BullJobs implements Jobs {
   readonly #options: Required<BullJobsOptions>
   /** Everything that is to be done. What BullMQ has besides is out of date. */
-  readonly #jobs = new Map<string, Job>()
+  readonly #jobs = new Map<string, Entry>()
   readonly #dead = new Set<string>()
   readonly #doing = new Map<string, Promise<void>>()
   #host: JobHost | undefined
   #bull: typeof BullMq | undefined
   #running: Running | undefined
-  #sweep: NodeJS.Timeout | undefined
+  #owning: Promise<void> | undefined
   #isOpen = false
   #isClosed = false
 
   constructor(options: BullJobsOptions) {
-    this.#options = { lockMs: 30_000, lateMs: 30_000, ...options }
+    this.#options = { lockMs: 30_000, lateMs: 250, ...options }
   }
 
   async open(host: JobHost): Promise<void> {
@@ -70,20 +83,21 @@ export class BullJobs implements Jobs {
     await new Promise<void>((resolve, reject) => {
       this.#options.ledger.onLink((link) => void this.#begin(link).then(resolve, reject))
     })
-    this.#sweep = setInterval(() => this.#doLate(), this.#options.lateMs / 3).unref()
   }
 
   schedule(job: Job): void {
     const id = idOf(job)
-    const isAnew = this.#jobs.has(id)
-    this.#jobs.set(id, job)
+    const isAnew = this.#forget(id)
+    const entry: Entry = { job, timer: undefined }
+    this.#jobs.set(id, entry)
+    this.#watch(entry, job.dueAtMs + this.#options.lateMs)
     this.#dead.delete(id)
     if (this.#isOpen) this.#put(id, job, isAnew)
   }
 
   cancel(job: JobName): void {
     const id = idOf(job)
-    if (this.#isClosed || !this.#jobs.delete(id)) return
+    if (this.#isClosed || !this.#forget(id)) return
     this.#dead.delete(id)
     // The worker that has it takes it away.
     if (this.#isOpen && !this.#doing.has(id)) this.#options.ledger.put(id, undefined)
@@ -114,13 +128,13 @@ export class BullJobs implements Jobs {
     if (found === undefined) return false
     await found.remove()
     this.#dead.delete(idOf(job))
-    this.#jobs.delete(idOf(job))
+    this.#forget(idOf(job))
     return true
   }
 
   async close(): Promise<void> {
     this.#isClosed = true
-    clearInterval(this.#sweep)
+    for (const entry of this.#jobs.values()) this.#unwatch(entry)
     const running = this.#running
     this.#running = undefined
     running?.link.release()
@@ -183,7 +197,8 @@ export class BullJobs implements Jobs {
     this.#running = running
     // Those of a connection that ended are no news.
     worker.on('error', (error) => {
-      if (!link.signal.aborted) onError(error)
+      // It was done from memory meanwhile, and its job went with it.
+      if (!link.signal.aborted && !/^Missing (key|lock) for job/.test(error.message)) onError(error)
     })
     worker.on('failed', (job, error) => this.#failed(job, error))
     link.signal.addEventListener('abort', () => {
@@ -205,7 +220,7 @@ export class BullJobs implements Jobs {
     ] as const) {
       for (const type of types) for await (const id of idsOf(queue, type)) there.set(id, state)
     }
-    for (const [id, job] of this.#jobs) {
+    for (const [id, { job }] of this.#jobs) {
       const state = there.get(id)
       if (state === 'failed') this.#dead.add(id)
       else if (state !== 'waits') this.#put(id, job, state === 'active')
@@ -219,13 +234,16 @@ export class BullJobs implements Jobs {
     const { UnrecoverableError } = this.#bull!
     const named = readJob(taken.data)
     if (named === undefined || idOf(named) !== taken.id) throw new UnrecoverableError('it is no job of a broker')
-    const job = this.#jobs.get(taken.id)
-    if (job === undefined) return
+    const entry = this.#jobs.get(taken.id)
+    if (entry === undefined) return
+    const { job } = entry
     const leftMs = job.dueAtMs - this.#options.nowMs()
     // The system's clock was put forward, or a later word came while it was on its way.
     if (leftMs > 1) return this.#later(taken, token, leftMs)
+    // From here on it is BullMQ's, with its attempts.
+    this.#unwatch(entry)
     try {
-      await this.#do(taken.id, job)
+      await this.#do(taken.id, entry)
     } catch (error) {
       if (error instanceof JobPostponed) return this.#later(taken, token, this.#options.limits.jobBackoffMs)
       throw error
@@ -239,13 +257,13 @@ export class BullJobs implements Jobs {
   }
 
   /** Whoever comes while it is being done gets the same answer. */
-  #do(id: string, job: Job): Promise<void> {
+  #do(id: string, entry: Entry): Promise<void> {
     const known = this.#doing.get(id)
     if (known !== undefined) return known
-    const doing = this.#fenced(job).then(
+    const doing = this.#fenced(entry.job).then(
       () => {
         this.#doing.delete(id)
-        if (this.#jobs.get(id) === job) this.#jobs.delete(id)
+        if (this.#jobs.get(id) === entry) this.#forget(id)
       },
       (error: unknown) => {
         this.#doing.delete(id)
@@ -260,7 +278,7 @@ export class BullJobs implements Jobs {
     const host = this.#host!
     if (!host.isCurrent(job)) return
     // An owner that stood still must not send what its successor sends (threat 102).
-    await this.#options.ledger.assertOwner()
+    await this.#assertOwner()
     if (host.isCurrent(job)) await host.run(job)
   }
 
@@ -272,20 +290,52 @@ export class BullJobs implements Jobs {
     this.#options.onDead(named, error.message)
   }
 
-  /** Somebody removed them from the queue, or a full store could not take them. */
-  #doLate(): void {
-    const { lateMs, nowMs, onError } = this.#options
-    const beforeMs = nowMs() - lateMs
-    for (const [id, job] of this.#jobs) {
-      if (job.dueAtMs > beforeMs || this.#dead.has(id) || this.#doing.has(id)) continue
-      if (this.#running === undefined || this.#doing.size >= this.#options.limits.maxConcurrentJobs) return
-      this.#do(id, job).then(
-        () => this.#options.ledger.put(id, null),
-        (error: unknown) => {
-          if (!(error instanceof JobPostponed)) onError(error)
-        },
-      )
+  /** One question for all that are due in a turn: a thousand may be. */
+  #assertOwner(): Promise<void> {
+    if (this.#owning === undefined) {
+      this.#owning = this.#options.ledger.assertOwner()
+      setImmediate(() => {
+        this.#owning = undefined
+      })
     }
+    return this.#owning
+  }
+
+  #forget(id: string): boolean {
+    const entry = this.#jobs.get(id)
+    if (entry === undefined) return false
+    this.#unwatch(entry)
+    return this.#jobs.delete(id)
+  }
+
+  #watch(entry: Entry, atMs: number): void {
+    entry.timer = this.#options.timers.schedule(atMs, () => {
+      entry.timer = undefined
+      this.#late(entry)
+    })
+  }
+
+  #unwatch(entry: Entry): void {
+    if (entry.timer !== undefined) this.#options.timers.cancel(entry.timer)
+    entry.timer = undefined
+  }
+
+  #late(entry: Entry): void {
+    const { nowMs, onError, ledger } = this.#options
+    const id = idOf(entry.job)
+    if (this.#isClosed || this.#dead.has(id) || this.#doing.has(id)) return
+    const again = (): void => {
+      if (!this.#isClosed && this.#jobs.get(id) === entry) this.#watch(entry, nowMs() + LOOK_AGAIN_MS)
+    }
+    // Redis is away, or nobody does jobs yet.
+    if (this.#running === undefined) return again()
+    this.#do(id, entry).then(
+      () => ledger.put(id, null),
+      (error: unknown) => {
+        if (!(error instanceof JobPostponed)) onError(error)
+        again()
+      },
+    )
   }
 }
 

@@ -19,5 +19,5 @@ export function jobsFor(
   return (timers, limits, nowMs) =>
     ledger === undefined
       ? new EmbeddedJobs({ ...reports, timers, limits, nowMs })
-      : new BullJobs({ ...reports, ledger, limits, nowMs })
+      : new BullJobs({ ...reports, ledger, timers, limits, nowMs })
 }

@@ -86,7 +86,8 @@ async function redis(): Promise<TestRedis> {
   return (server ??= await startRedis())
 }
 
-async function inRedis({ leaseMs = 1_000, ...options }: BullOptions = {}): Promise<
+/** Late only where a test says so: it is BullMQ that is looked at. */
+async function inRedis({ leaseMs = 1_000, lateMs = 60_000, ...options }: BullOptions = {}): Promise<
   Made & { readonly store: RedisStore }
 > {
   const reports = new Reports()
@@ -94,10 +95,21 @@ async function inRedis({ leaseMs = 1_000, ...options }: BullOptions = {}): Promi
   await store.open()
   for await (const _ of store.sessions()) continue
   const { onDead, onError } = { onDead: reports.onDead.bind(reports), onError: reports.onError.bind(reports) }
-  const jobs = new BullJobs({ ledger: store.jobs, limits, nowMs: systemClock.nowMs, onDead, onError, ...options })
+  const timers = new Deadlines(systemClock, 100, () => {})
+  const jobs = new BullJobs({
+    ledger: store.jobs,
+    timers,
+    limits,
+    nowMs: systemClock.nowMs,
+    onDead,
+    onError,
+    lateMs,
+    ...options,
+  })
   const end = async (): Promise<void> => {
     await jobs.close()
     await store.close()
+    timers.close()
   }
   return { jobs, reports, store, settled: async () => store.durable(), end }
 }
@@ -408,6 +420,22 @@ describe('jobs of BullMQ', () => {
     await settled()
     expect(await withQueue((queue) => queue.remove('will-1-1'))).toBe(1)
     await ran(host, [job])
+  })
+
+  test('of which more are due than BullMQ hands out in time are done from memory, once, and leave nothing', async () => {
+    const { jobs, settled, reports } = kept(await inRedis({ lateMs: 20 }))
+    const host = new NotingHost()
+    await jobs.open(host)
+    const all = Array.from({ length: 2_000 }, (_, session) => will(session, 200))
+    for (const job of all) jobs.schedule(job)
+    await vi.waitFor(() => expect(host.ran).toHaveLength(2_000), { timeout: 10_000 })
+    expect(new Set(host.ran.map(({ session }) => session)).size).toBe(2_000)
+    await settled()
+    await vi.waitFor(
+      async () => expect(await withQueue((queue) => queue.getJobCountByTypes('delayed', 'waiting', 'active'))).toBe(0),
+      { timeout: 10_000 },
+    )
+    expect([host.ran.length, reports.dead]).toEqual([2_000, []])
   })
 
   test('that nobody scheduled any more are not done by the next process, and go', async () => {

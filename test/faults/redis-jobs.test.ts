@@ -1,0 +1,210 @@
+/** Wills and ends of sessions of a broker whose store is in Redis: delayed jobs of BullMQ, by the system's time. */
+import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
+import { expect, onTestFinished, test, vi } from 'vitest'
+
+import { createBroker, type Broker, type BrokerEvent, type BrokerOptions } from '../../src/index.ts'
+import { RawClient } from '../support/raw-client.ts'
+import { startRedis, type TestRedis } from '../support/redis-server.ts'
+import { publish } from '../support/wire.ts'
+
+async function redisServer(): Promise<TestRedis> {
+  const redis = await startRedis()
+  onTestFinished(() => redis.end())
+  return redis
+}
+
+interface Scene {
+  readonly broker: Broker
+  /** All of some types since the start, oldest first. */
+  events<Type extends BrokerEvent['type']>(...types: Type[]): Extract<BrokerEvent, { type: Type }>[]
+  connect(input: Parameters<RawClient['connect']>[0]): Promise<RawClient>
+}
+
+async function brokerOn(url: string, options: BrokerOptions = {}): Promise<Scene> {
+  const store = { type: 'redis', url, timeoutMs: 2_000 } as const
+  const broker = createBroker({ store, limits: { maxConnectsPerSecond: Infinity }, ...options })
+  onTestFinished(() => broker.close({ drainTimeoutMs: 0 }))
+  const seen: BrokerEvent[] = []
+  broker.events$.subscribe((event) => seen.push(event))
+  const { address } = await broker.listen({ transport: 'tcp', port: 0 })
+  const port = 'port' in address ? address.port : 0
+  return {
+    broker,
+    events: (...types) => seen.filter((event) => (types as string[]).includes(event.type)) as never,
+    connect: async (input) => {
+      const client = await RawClient.tcp(port)
+      await client.connect(input)
+      return client
+    },
+  }
+}
+
+async function withQueue<T>(url: string, use: (queue: Queue) => Promise<T>, prefix = 'statemq'): Promise<T> {
+  const connection = new Redis(url, { maxRetriesPerRequest: null })
+  const queue = new Queue('{jobs}', { prefix, connection })
+  try {
+    return await use(queue)
+  } finally {
+    await queue.close()
+    connection.disconnect()
+  }
+}
+
+const counts = { delayed: 0, waiting: 0, active: 0, failed: 0 }
+
+async function countJobs(url: string): Promise<unknown> {
+  return withQueue(url, (queue) => queue.getJobCounts('delayed', 'waiting', 'active', 'failed'))
+}
+
+const lasting = (seconds: number) => ({ cleanStart: false, properties: { sessionExpiryInterval: seconds } }) as const
+const will = (topic: string, delaySeconds: number) =>
+  ({ topic, qos: 1, properties: { willDelayInterval: delaySeconds } }) as const
+
+async function eventually(check: () => void | Promise<void>): Promise<void> {
+  await vi.waitFor(check, { timeout: 15_000, interval: 10 })
+}
+
+test('a will and the end of a session are jobs with a time, done at it, once, and gone then', async () => {
+  const { url } = await redisServer()
+  const { events, connect } = await brokerOn(url)
+  const watcher = await connect({ clientId: 'w', ...lasting(3_600) })
+  await watcher.subscribe([['gone/#', { qos: 1 }]])
+  const droppedAtMs = Date.now()
+  ;(await connect({ clientId: 'c', ...lasting(2), will: will('gone/c', 1) })).drop()
+  await eventually(async () => expect(await countJobs(url)).toEqual({ ...counts, delayed: 2 }))
+  const jobs = await withQueue(url, (queue) => queue.getDelayed())
+  expect(jobs.map(({ name, data, opts }) => [name, (data as { epoch: number }).epoch, opts.attempts])).toEqual([
+    ['will', expect.any(Number), 5],
+    ['session-expiry', expect.any(Number), 5],
+  ])
+  expect(JSON.stringify(jobs.map(({ id, data }) => [id, data as unknown]))).not.toContain('gone')
+  await eventually(() => expect(events('will.published', 'session.expired').map(({ type }) => type)).toHaveLength(2))
+  const lateMs = events('will.published', 'session.expired').map(
+    ({ atMs }, at) => atMs - droppedAtMs - (at + 1) * 1_000,
+  )
+  for (const late of lateMs) expect(late > -50 && late < 1_000 ? 'in time' : late).toBe('in time')
+  await watcher.expectPacket('publish', { topic: 'gone/c' })
+  await eventually(async () => expect(await countJobs(url)).toEqual(counts))
+})
+
+test('a client that comes back in time calls both back', async () => {
+  const { url } = await redisServer()
+  const { events, connect } = await brokerOn(url)
+  ;(await connect({ clientId: 'c', ...lasting(60), will: will('gone', 30) })).drop()
+  await eventually(async () => expect(await countJobs(url)).toEqual({ ...counts, delayed: 2 }))
+  await connect({ clientId: 'c', ...lasting(60) })
+  expect(events('will.cancelled')).toHaveLength(1)
+  await eventually(async () => expect(await countJobs(url)).toEqual(counts))
+})
+
+test('what fell due while nobody ran is done by the next broker; what is later waits for it', async () => {
+  const { url } = await redisServer()
+  const before = await brokerOn(url)
+  const watcher = await before.connect({ clientId: 'w', ...lasting(3_600) })
+  await watcher.subscribe([['gone/#', { qos: 1 }]])
+  watcher.drop()
+  ;(await before.connect({ clientId: 'soon', ...lasting(1), will: will('gone/soon', 1) })).drop()
+  ;(await before.connect({ clientId: 'later', ...lasting(60), will: will('gone/later', 50) })).drop()
+  await eventually(async () => expect(await countJobs(url)).toEqual({ ...counts, delayed: 5 }))
+  await before.broker.close()
+  expect(await countJobs(url)).toMatchObject({ failed: 0, active: 0 })
+  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  const after = await brokerOn(url)
+  await eventually(() => expect(after.events('will.published').map(({ clientId }) => clientId)).toEqual(['soon']))
+  await eventually(() => expect([...after.broker.sessions.keys()].toSorted()).toEqual(['later', 'w']))
+  const back = await after.connect({ clientId: 'w', ...lasting(3_600) })
+  await back.expectPacket('publish', { topic: 'gone/soon' })
+  await eventually(async () => expect(await countJobs(url)).toEqual({ ...counts, delayed: 2 }))
+})
+
+test('threat 100: a will that is due while its client comes back has one outcome', async () => {
+  const { url } = await redisServer()
+  const { events, connect } = await brokerOn(url)
+  for (let round = 0; round < 10; round++) {
+    ;(await connect({ clientId: `c${round}`, ...lasting(60), will: will('gone', 1) })).drop()
+  }
+  await new Promise((resolve) => setTimeout(resolve, 960))
+  await Promise.all(Array.from({ length: 10 }, (_, round) => connect({ clientId: `c${round}`, ...lasting(60) })))
+  await eventually(() => expect(events('will.published', 'will.cancelled', 'will.withheld')).toHaveLength(10))
+  await eventually(async () => expect(await countJobs(url)).toEqual(counts))
+  expect(events('will.published', 'will.cancelled', 'will.withheld')).toHaveLength(10)
+})
+
+test('while Redis is away nothing is done, and all of it when it is back', async () => {
+  const redis = await redisServer()
+  const { events, connect, broker } = await brokerOn(redis.url)
+  ;(await connect({ clientId: 'c', ...lasting(1), will: will('gone', 1) })).drop()
+  await eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: 2 }))
+  await redis.kill()
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  expect(events('will.published', 'session.expired')).toEqual([])
+  await redis.start()
+  await eventually(() => expect(events('will.published', 'session.expired')).toHaveLength(2))
+  expect(broker.sessions.size).toBe(0)
+  await eventually(async () => expect(await countJobs(redis.url)).toEqual(counts))
+})
+
+test('threat 19: a full Redis puts wills off, and ends sessions all the same', async () => {
+  const redis = await redisServer()
+  const { events, connect, broker } = await brokerOn(redis.url, { limits: { jobBackoffMs: 100 } })
+  const watcher = await connect({ clientId: 'w', ...lasting(3_600) })
+  await watcher.subscribe([['gone', { qos: 1 }]])
+  ;(await connect({ clientId: 'c', ...lasting(2), will: will('gone', 1) })).drop()
+  await eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: 2 }))
+  await redis.admin.config('SET', 'maxmemory', '1mb')
+  const publisher = await connect({ clientId: 'p' })
+  publisher.send(publish({ topic: 't', qos: 1, packetId: 1 }))
+  await publisher.expectDisconnect(0x97)
+  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  expect(events('will.published')).toEqual([])
+  await redis.admin.config('SET', 'maxmemory', '0')
+  await eventually(() => expect(events('will.published')).toHaveLength(1))
+  await eventually(() => expect(broker.sessions.has('c')).toBe(false))
+  await watcher.expectPacket('publish', { topic: 'gone' })
+})
+
+test('brokers with a prefix each share a server, and do their own jobs only', async () => {
+  const { url } = await redisServer()
+  const scenes = await Promise.all(
+    ['one', 'two'].map((prefix) => brokerOn(url, { store: { type: 'redis', url, prefix, timeoutMs: 2_000 } })),
+  )
+  for (const [at, { connect }] of scenes.entries())
+    (await connect({ clientId: `c${at}`, ...lasting(60), will: will('gone', 1) })).drop()
+  for (const [at, { events }] of scenes.entries()) {
+    await eventually(() => expect(events('will.published').map(({ clientId }) => clientId)).toEqual([`c${at}`]))
+  }
+})
+
+test('jobs that were given up are shown by the inspection, and can be done or dropped there', async () => {
+  const { url } = await redisServer()
+  const { broker } = await brokerOn(url)
+  await withQueue(url, (queue) =>
+    queue.add('will', { kind: 'will', session: 99, epoch: 1, dueAtMs: 5 }, { jobId: 'will-99-2' }),
+  )
+  const dead = { id: 'dead:will:99:1', kind: 'will', attempts: 1, failure: 'it is no job of a broker' }
+  await eventually(async () =>
+    expect(await broker.inspection.jobs({ kind: 'dead', offset: 0, limit: 10 })).toMatchObject({
+      total: 1,
+      rows: [dead],
+    }),
+  )
+})
+
+test('a thousand sessions whose ends fall together end at most a second late, while others publish', async () => {
+  const { url } = await redisServer()
+  const { broker, events, connect } = await brokerOn(url)
+  const publisher = await connect({ clientId: 'p' })
+  const clients = await Promise.all(
+    Array.from({ length: 1_000 }, (_, at) => broker.client({ clientId: `c${at}`, sessionExpiryIntervalSeconds: 3 })),
+  )
+  for (const client of clients) client.abort()
+  await eventually(() => expect(events('session.offline')).toHaveLength(1_000))
+  const publishing = (async () => {
+    while (events('session.expired').length < 1_000) await publisher.publish({ topic: 't', qos: 1 })
+  })()
+  await publishing
+  const offline = new Map(events('session.offline').map(({ clientId, atMs }) => [clientId, atMs]))
+  const lateMs = events('session.expired').map(({ clientId, atMs }) => atMs - offline.get(clientId)! - 3_000)
+  expect([Math.min(...lateMs) > -50, Math.max(...lateMs) < 1_000]).toEqual([true, true])
+})
