@@ -16,6 +16,10 @@ export default defineConfig({
     alias: [
       { find: /^statemq$/, replacement: new URL('../src/index.ts', import.meta.url).pathname },
       { find: /^statemq\/machines$/, replacement: new URL('../machines/index.ts', import.meta.url).pathname },
+      {
+        find: /^statemq\/opentelemetry$/,
+        replacement: new URL('../src/observe/opentelemetry.ts', import.meta.url).pathname,
+      },
       { find: /^statemq\/(aedes|testing)$/, replacement: new URL('../src/$1/index.ts', import.meta.url).pathname },
     ],
   },
@@ -34,6 +38,7 @@ export default defineConfig({
         },
       },
       project('machines'),
+      project('browser', { testTimeout: 60_000, globalSetup: ['test/support/need-browser.ts'] }),
       project('conformance'),
       project('contracts', { globalSetup: ['test/support/need-redis.ts'] }),
       project('identity', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),

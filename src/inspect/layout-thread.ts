@@ -12,6 +12,10 @@ export interface LayoutOrder {
   readonly picture?: PictureOptions
 }
 
+/** Pictures that were asked for last: the brokers of a process mostly run the same machine. */
+const known = new Map<string, Promise<unknown>>()
+const maxKnown = 16
+
 /**
  * Lays a chart out in a thread of its own, which ends with that: it takes some hundred milliseconds, in which a
  * broker would read no packet. Rejects with what the layout throws.
@@ -26,6 +30,17 @@ export function drawAside(chart: ChartState, picture: PictureOptions): Promise<s
 }
 
 function inThread<Made>(order: LayoutOrder): Promise<Made> {
+  const key = JSON.stringify(order)
+  const picture = (known.get(key) as Promise<Made> | undefined) ?? inNewThread<Made>(order)
+  known.set(key, picture)
+  // What failed once is tried again by whoever asks next.
+  picture.catch(() => known.delete(key))
+  const [oldest] = known.keys()
+  if (known.size > maxKnown && oldest !== undefined) known.delete(oldest)
+  return picture
+}
+
+function inNewThread<Made>(order: LayoutOrder): Promise<Made> {
   const file = import.meta.url.endsWith('.ts') ? './layout-worker.ts' : './layout-worker.js'
   const worker = new Worker(new URL(file, import.meta.url), { workerData: order })
   return new Promise((resolve, reject) => {

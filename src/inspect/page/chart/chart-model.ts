@@ -117,6 +117,13 @@ export function keysOfStep(from: readonly string[], to: readonly string[]): stri
   return [...keys]
 }
 
+/** A step that was just taken: shown once, on the arrows that it took. */
+export interface Pulse {
+  readonly sequence: number
+  readonly keys: readonly string[]
+  readonly event: string
+}
+
 /** Boxes that came with the machine of an embedder. */
 export function ownBoxes(layout: ChartLayout): ChartBox[] {
   return layout.id === 'session' ? layout.states.filter(({ path }) => isOwn(path)) : []

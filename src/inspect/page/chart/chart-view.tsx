@@ -3,16 +3,9 @@ import type { JSX } from 'preact'
 import type { ChartArrow, ChartBox, ChartLayout, ChartStart } from '../../../chart-layout.ts'
 import { rate, short } from '../parts/format.ts'
 import { plainOf } from '../parts/hostile.ts'
-import { familyOf, isOwn, keyOf, middleOf, roundedPath } from './chart-model.ts'
+import { familyOf, isOwn, keyOf, middleOf, roundedPath, type Pulse } from './chart-model.ts'
 
 import './chart.css'
-
-/** A step that was just taken: shown once, on the arrows that it took. */
-export interface Pulse {
-  readonly sequence: number
-  readonly keys: readonly string[]
-  readonly event: string
-}
 
 export interface ChartViewProps {
   readonly layout: ChartLayout
@@ -94,7 +87,7 @@ function Box({ box, props }: { readonly box: ChartBox; readonly props: ChartView
       ) : null}
       <text class="box-name" x={x + 11} y={y + (isTopLeaf ? 22 : isLeaf ? height / 2 + 4.5 : 22)}>
         {plainOf(name, 64)}
-        {isOwn(path) ? <tspan class="box-own"> yours</tspan> : null}
+        {isOwn(path) && !(box.parent !== null && isOwn(box.parent)) ? <tspan class="box-own"> yours</tspan> : null}
       </text>
       {count === undefined ? null : (
         <text

@@ -41,7 +41,7 @@ interface Trouble {
 }
 
 /** Lag from which on clients notice: a keepalive is answered late, an acknowledgement waits. */
-const noticeableLagMs = 100
+const noticeableLagMs = 200
 
 function troublesOf(stats: BrokerStats, rates: Rates | undefined): Trouble[] {
   const troubles: Trouble[] = []

@@ -196,7 +196,7 @@ function Properties({ detail }: { readonly detail: SessionDetail }): JSX.Element
 /** Who it is, how it is connected, and what is known of it. */
 export function Facts({ detail }: { readonly detail: SessionDetail }): JSX.Element {
   return (
-    <div class="stack">
+    <>
       <Section title="Grant">
         <GrantFacts detail={detail} />
       </Section>
@@ -206,6 +206,6 @@ export function Facts({ detail }: { readonly detail: SessionDetail }): JSX.Eleme
       <Section title="Properties">
         <Properties detail={detail} />
       </Section>
-    </div>
+    </>
   )
 }

@@ -92,7 +92,7 @@ export function Messages({ detail }: { readonly detail: SessionDetail }): JSX.El
   const { inflight, inflightMessages, maxInflightMessages, queue } = detail
   const most = maxInflightMessages === null ? '' : ` of at most ${count(maxInflightMessages)}`
   return (
-    <div class="stack">
+    <>
       <section class="section">
         <header>
           <h2>In flight</h2>
@@ -120,6 +120,6 @@ export function Messages({ detail }: { readonly detail: SessionDetail }): JSX.El
           <p class="hint">and {count(queue.messages - queue.first.length)} more</p>
         ) : null}
       </section>
-    </div>
+    </>
   )
 }

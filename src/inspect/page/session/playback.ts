@@ -1,6 +1,5 @@
 import type { TransitionRecord } from '../../../inspection.ts'
-import { keysOfStep } from '../chart/chart-model.ts'
-import type { Pulse } from '../chart/chart-view.tsx'
+import { keysOfStep, type Pulse } from '../chart/chart-model.ts'
 
 /** What the chart of one session shows at a moment. */
 export interface Frame {

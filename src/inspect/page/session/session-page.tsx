@@ -6,7 +6,7 @@ import { useLayout } from '../chart/use-layout.ts'
 import { ClientText } from '../parts/client-text.tsx'
 import { plainOf } from '../parts/hostile.ts'
 import { nowMs } from '../parts/now.ts'
-import { Empty, Failure, Loading } from '../parts/states.tsx'
+import { Failure, Loading } from '../parts/states.tsx'
 import { href } from '../shell/router.ts'
 import { Actions } from './actions.tsx'
 import { ExplainForm } from './explain-form.tsx'
@@ -81,13 +81,7 @@ export function SessionPage({ names }: { readonly names: readonly string[] }): J
   if (detail === undefined)
     return error === undefined ? <Loading what="the session" /> : <Failure error={error} retry={reload} />
   const state = detail?.state ?? 'expired'
-  if (detail === null && records.length === 0)
-    return (
-      <Empty title="Nothing is known of this client">
-        <ClientText value={clientId} /> has no session, and none of its connections is remembered.{' '}
-        <a href={href('sessions')}>All sessions</a>
-      </Empty>
-    )
+  const isUnknown = detail === null && records.length === 0
   return (
     <div class="session">
       <header class="session-head">
@@ -99,22 +93,33 @@ export function SessionPage({ names }: { readonly names: readonly string[] }): J
         </div>
         {detail === null ? null : <Actions detail={detail} done={reload} />}
       </header>
-      <Story sentences={storyOf(detail ?? undefined, records, nowMs.value)} />
+      {isUnknown ? (
+        <p class="sentence sentence-state">
+          Nothing is known of this client: it has no session, and none of its connections is remembered. Should it
+          connect, you see it here. <a href={href('sessions')}>All sessions</a>
+        </p>
+      ) : (
+        <Story sentences={storyOf(detail ?? undefined, records, nowMs.value)} />
+      )}
       {error === undefined ? null : <Failure error={error} retry={reload} />}
       <SessionChart frame={frame} />
       <div class="session-columns">
-        <History records={records} sessionId={detail?.sessionId} />
-        {detail === null ? null : <Facts detail={detail} />}
-      </div>
-      {detail === null ? null : (
-        <>
-          <Subscriptions list={detail.subscriptionList} total={detail.subscriptions} />
-          <div class="session-columns even">
-            <Messages detail={detail} />
+        <div class="stack">
+          <History records={records} sessionId={detail?.sessionId} />
+          {detail === null ? null : (
+            <>
+              <Subscriptions list={detail.subscriptionList} total={detail.subscriptions} />
+              <Messages detail={detail} />
+            </>
+          )}
+        </div>
+        {detail === null ? null : (
+          <div class="stack">
+            <Facts detail={detail} />
             <WillCard will={detail.will} />
           </div>
-        </>
-      )}
+        )}
+      </div>
       <ExplainForm clientId={clientId} />
     </div>
   )

@@ -121,7 +121,13 @@ export function Shell(): JSX.Element {
           {pages
             .filter(({ inNavigation }) => inNavigation)
             .map(({ path: target, title }) => (
-              <a key={target} href={href(target)} aria-current={target === path ? 'page' : undefined}>
+              <a
+                key={target}
+                href={href(target)}
+                aria-current={
+                  target === path ? 'page' : target === 'sessions' && path === 'session' ? 'true' : undefined
+                }
+              >
                 {title}
               </a>
             ))}
