@@ -45,6 +45,7 @@ function checkTypes(blocks: readonly Block[]): void {
       statemq: ['../../../src/index.ts'],
       'statemq/aedes': ['../../../src/aedes/index.ts'],
       'statemq/machines': ['../../../machines/index.ts'],
+      'statemq/opentelemetry': ['../../../src/observe/opentelemetry.ts'],
       'statemq/testing': ['../../../src/testing/index.ts'],
     },
   }

@@ -86,8 +86,11 @@ function byEvent({ session, context }: Step, event: SessionEvent): Decision | nu
 function byDeadline(session: Session, context: SessionContext, type: string): Decision | undefined {
   const { limits } = session.policy
   switch (type) {
-    case 'deadline.connect':
-      return decided('deadline', 'connectTimeoutMs', `no end of CONNECT within ${limits.connectTimeoutMs} ms`)
+    case 'deadline.connect': {
+      const reason = `no end of CONNECT within ${limits.connectTimeoutMs} ms`
+      // Whoever has not said a word is not answered.
+      return decided('deadline', 'connectTimeoutMs', reason, context.connect ? ReasonCode.NotAuthorized : null)
+    }
     case 'deadline.authentication':
       return decided('deadline', 'authTimeoutMs', `no end of the re-authentication within ${limits.authTimeoutMs} ms`)
     case 'deadline.session': {

@@ -280,7 +280,7 @@ describe('a connection that was refused, and by whom', () => {
     expect(story('c').at(-1)).toBe('3 +0 s1 c:  | authenticating.arriving -> authenticating.identity | nobody')
     await advance(5_000)
     expect(story('c').at(-1)).toBe(
-      '4 +5 s1 c: deadline.connect | authenticating.identity -> expired | deadline connectTimeoutMs: no end of CONNECT within 5000 ms',
+      '4 +5 s1 c: deadline.connect | authenticating.identity -> expired | deadline connectTimeoutMs: no end of CONNECT within 5000 ms 0x87',
     )
   })
 
