@@ -50,6 +50,9 @@ export const errorTable = {
   SMQ_API_NOT_FOUND: 'The admin API does not have what was asked for',
   SMQ_API_LIMIT: 'The admin API was asked for too much',
   SMQ_API_FAILED: 'The admin API failed',
+  SMQ_API_UNREACHABLE: 'The admin API does not answer',
+  SMQ_CONNECT_FAILED: 'The broker could not be connected to',
+  SMQ_MESSAGES_MISSING: 'Fewer messages came than were waited for',
   SMQ_USAGE: 'The command line is not valid',
 } as const
 

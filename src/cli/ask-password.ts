@@ -17,33 +17,47 @@ export function checkedPassword(password: Buffer): Buffer {
   return password
 }
 
-/**
- * Asks twice on the terminal, without showing what is typed. Rejects with SMQ_USAGE where there is no
- * terminal, the two differ, or nothing was typed.
- */
-export async function askPassword(user: string): Promise<Buffer> {
+/** Asks for each of these on the terminal, without showing what is typed. Rejects with SMQ_USAGE where there is none. */
+async function askHidden(prompts: readonly string[]): Promise<Buffer[]> {
   const { stdin, stderr } = process
-  if (!stdin.isTTY) throw usage('there is no terminal to ask on; --stdin reads the password from standard input')
+  if (!stdin.isTTY) throw usage('there is no terminal to ask on')
   // Readline shows what is typed on its output, so it gets one that shows nothing.
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() })
   const typed = createInterface({ input: stdin, output: nowhere, terminal: true, historySize: 0 })
   typed.once('SIGINT', () => typed.close())
   const lines = typed[Symbol.asyncIterator]()
-  const ask = async (prompt: string): Promise<Buffer> => {
-    stderr.write(prompt)
-    const line = await lines.next()
-    stderr.write('\n')
-    if (line.done) throw usage('no password was given')
-    return checkedPassword(Buffer.from(line.value))
-  }
+  const answers: Buffer[] = []
   try {
-    const password = await ask(`Password of ${JSON.stringify(user)}: `)
-    if (!password.equals(await ask('Once more: '))) throw usage('the two passwords differ')
-    return password
+    for (const prompt of prompts) {
+      stderr.write(prompt)
+      const line = await lines.next()
+      stderr.write('\n')
+      if (line.done) throw usage('nothing was typed')
+      answers.push(checkedPassword(Buffer.from(line.value)))
+    }
+    return answers
   } finally {
     typed.close()
     stdin.unref()
   }
+}
+
+/** Asks for a secret once. Rejects with SMQ_USAGE where there is no terminal, or nothing was typed. */
+export async function askSecret(prompt: string): Promise<Buffer> {
+  const [secret] = await askHidden([prompt])
+  return secret!
+}
+
+/**
+ * Asks twice on the terminal, without showing what is typed. Rejects with SMQ_USAGE where there is no
+ * terminal, the two differ, or nothing was typed.
+ */
+export async function askPassword(user: string): Promise<Buffer> {
+  if (!process.stdin.isTTY)
+    throw usage('there is no terminal to ask on; --stdin reads the password from standard input')
+  const [password, again] = await askHidden([`Password of ${JSON.stringify(user)}: `, 'Once more: '])
+  if (!password!.equals(again!)) throw usage('the two passwords differ')
+  return password!
 }
 
 /** All of standard input. Rejects with SMQ_USAGE beyond `maxBytes`. */

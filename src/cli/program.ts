@@ -1,11 +1,13 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 
-import { StatemqError } from '../errors.ts'
+import { StatemqError, type ErrorCode } from '../errors.ts'
+import { addAdminCommands } from './admin-commands.ts'
 import { pictureThemes } from '../inspect/svg.ts'
 import { packageVersion } from '../version.ts'
 import { chartFormats, charts, renderChart, type ChartRequest } from './chart.ts'
 import { ConfigurationError, nearest, problemLine } from './config-problems.ts'
 import { logLevels } from './log-levels.ts'
+import { addClientCommands } from './mqtt-commands.ts'
 import { addPasswdCommand } from './passwd.ts'
 import type { Flags } from './settings.ts'
 import { addStoreCommand } from './store.ts'
@@ -116,11 +118,13 @@ function buildProgram(write: (text: string) => void): Command {
     })
   addPasswdCommand(program, write)
   addStoreCommand(program, write)
+  addAdminCommands(program, write)
+  addClientCommands(program, write)
   return program
 }
 
-/** The others run a broker until a signal ends it. */
-const endsByItself: ReadonlySet<string> = new Set(['check', 'chart', 'passwd', 'store'])
+/** These run a broker until a signal ends it; `statemq` alone does too. */
+const runsOn: ReadonlySet<string> = new Set(['start'])
 
 /** Codes that say that the caller is at fault, not the broker or the system. */
 const callersFault: ReadonlySet<string> = new Set([
@@ -134,6 +138,15 @@ const callersFault: ReadonlySet<string> = new Set([
   'SMQ_STORE_MODULE',
 ])
 
+/** Of commands that speak to a broker: nobody is there, or nobody who knows us; there is nothing of that name. */
+const statuses: Readonly<Partial<Record<ErrorCode, number>>> = {
+  SMQ_API_UNREACHABLE: 3,
+  SMQ_API_UNAUTHENTICATED: 3,
+  SMQ_CONNECT_FAILED: 3,
+  SMQ_API_NOT_FOUND: 4,
+  SMQ_SESSION_UNKNOWN: 4,
+}
+
 function statusOf(error: unknown, complain: (text: string) => void): number {
   // Commander has printed its message already; showing help or the version is no fault.
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
@@ -143,7 +156,7 @@ function statusOf(error: unknown, complain: (text: string) => void): number {
   }
   if (!(error instanceof StatemqError)) throw error
   complain(`statemq: ${error.message}\n${error.code === 'SMQ_USAGE' ? `${usageHint}\n` : ''}`)
-  return callersFault.has(error.code) ? 2 : 1
+  return callersFault.has(error.code) ? 2 : (statuses[error.code] ?? 1)
 }
 
 /**
@@ -165,7 +178,7 @@ export async function runCommandLine(
       throw new StatemqError('SMQ_USAGE', `unknown command "${first}"${meant ? `; did you mean ${meant}?` : ''}`)
     }
     await program.parseAsync(words, { from: 'user' })
-    return first !== undefined && endsByItself.has(first) ? 0 : undefined
+    return first === undefined || first.startsWith('-') || runsOn.has(first) ? undefined : 0
   } catch (error) {
     return statusOf(error, complain)
   }
