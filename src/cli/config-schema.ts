@@ -4,6 +4,7 @@ import { defaultLimits, limitFault, type Limits } from '../limits.ts'
 import type { BrokerOptions, CommonListenerOptions } from '../options.ts'
 import { hasSecret, readRedisUrl } from '../store/redis-url.ts'
 import { authenticators, secret } from './authenticator-schema.ts'
+import { inspectSection } from './inspect-settings.ts'
 import { logLevels } from './log-levels.ts'
 import { durabilities, lmdbDurabilities, redisDurabilities, storeTypes } from './store-kinds.ts'
 
@@ -213,6 +214,7 @@ export const configSchema = z.strictObject({
   listeners: z.array(listener).min(1).exactOptional(),
   ...brokerOptions,
   store: store.exactOptional(),
+  inspect: inspectSection.exactOptional(),
   logLevel: z.enum(logLevels).exactOptional(),
   drainTimeoutMs: z.int().min(0).exactOptional(),
   drain: z

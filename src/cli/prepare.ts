@@ -9,6 +9,7 @@ import type { BrokerOptions, ListenerOptions, Logger, StoreOptions, TlsOptions }
 import type { RoleDefinitions } from '../roles.ts'
 import { AuthenticatorPool } from './build-authenticators.ts'
 import { brokerOptionNames, type ListenerConfig, type RolesConfig } from './config-schema.ts'
+import { prepareInspect, type PreparedInspect } from './inspect-settings.ts'
 import { Material, type Place } from './material.ts'
 import type { Settings } from './settings.ts'
 import { storeOptionsOf } from './store-settings.ts'
@@ -22,6 +23,8 @@ export interface Prepared {
   readonly store: StoreOptions
   /** For `broker.listen`, in the order of `settings.config.listeners`. */
   readonly listeners: readonly ListenerOptions[]
+  /** Undefined: the admin API stays closed. */
+  readonly inspect: PreparedInspect | undefined
   /** Limits of the whole broker, with their defaults. */
   readonly limits: Limits
   readonly pool: AuthenticatorPool
@@ -48,13 +51,14 @@ export async function prepare(settings: Settings, logger?: Logger, previous?: Pr
       return own as ListenerOptions
     })
     const store = storeOptionsOf(config.store, material)
+    const inspect = config.inspect && prepareInspect(config.inspect, config.store, material)
     await pool.refresh()
     material.assertSound()
     const limits = await judgeOptions(broker, [], material)
     for (const [index, { clientIds }] of config.listeners.entries())
       if (clientIds) await judgeOptions({ clientIds }, ['listeners', index], material)
     material.assertSound()
-    return { settings, broker, store, listeners, limits: limits!, pool }
+    return { settings, broker, store, listeners, inspect, limits: limits!, pool }
   } catch (error) {
     await pool.discard()
     throw error

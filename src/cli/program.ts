@@ -67,6 +67,8 @@ function withSettings(command: Command): Command {
         'what an acknowledged message survives (default: disk; redis: everysec)',
       ).choices(durabilities),
     )
+    .option('--inspect-port <number>', 'open the inspector and the admin API on this port (default: closed)', port)
+    .option('--inspect-host <address>', 'address of the inspector (default: 127.0.0.1)')
     .option('--config <file>', 'configuration file (YAML)')
     .option('--set <path=value>', 'set any option of the file, such as limits.maxConnections=1000; repeatable', collect)
     .addOption(new Option('--log-level <level>', 'how much to log (default: info)').choices(logLevels))
@@ -133,6 +135,7 @@ const callersFault: ReadonlySet<string> = new Set([
   'SMQ_CONFIG_UNREADABLE',
   'SMQ_OPTION_INVALID',
   'SMQ_LISTEN_UNPROTECTED',
+  'SMQ_INSPECT_UNPROTECTED',
   'SMQ_TLS_INVALID',
   'SMQ_PASSWORD_FILE_INVALID',
   'SMQ_STORE_MODULE',

@@ -1,10 +1,12 @@
 import { isDeepStrictEqual } from 'node:util'
 
-import type { Broker, BrokerListener } from '../api.ts'
+import type { Broker, BrokerListener, Inspector } from '../api.ts'
 import { StatemqError } from '../errors.ts'
 import type { ListenerOptions, Logger, ReloadableOption, ReloadOptions, TlsOptions } from '../options.ts'
 import { ConfigurationError, problemLine } from './config-problems.ts'
 import { reloadableListenerNames, tlsNames, type ListenerConfig } from './config-schema.ts'
+import { reloadInspect } from './inspect.ts'
+import { fixedInspect } from './inspect-settings.ts'
 import { prepare, type Prepared } from './prepare.ts'
 import { resolveSettings, type Flags, type Settings } from './settings.ts'
 
@@ -42,6 +44,7 @@ export interface Running {
   readonly log: Logger
   prepared: Prepared
   listeners: readonly OpenListener[]
+  inspector?: Inspector
 }
 
 /**
@@ -130,6 +133,8 @@ export class Reloader {
     for (const { open, options } of kept) await open.listener.reload(options)
     for (const { open, options } of kept) this.#renewTls(open, options)
     for (const { listener } of gone) await listener.close()
+    const { inspector } = this.#running
+    if (inspector && prepared.inspect) await reloadInspect(inspector, prepared.inspect)
     const opened = await this.#open(fresh)
     this.#warnOfRest(prepared.settings)
     this.#running.listeners = [...kept.map(({ open, config }) => ({ ...open, config })), ...opened]
@@ -189,7 +194,8 @@ export class Reloader {
     const ignored = ['listeners', 'drainTimeoutMs', 'drain', ...Object.keys(reloadable)]
     const changed = [...names].filter((name) => {
       const key = name as keyof typeof config
-      return !ignored.includes(name) && !isDeepStrictEqual(config[key], before[key])
+      const [now, then] = [config, before].map((one) => (key === 'inspect' ? fixedInspect(one.inspect) : one[key]))
+      return !ignored.includes(name) && !isDeepStrictEqual(now, then)
     })
     if (changed.length > 0) log.warn({ options: changed }, 'these options have changed and need a restart')
   }

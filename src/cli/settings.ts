@@ -2,11 +2,12 @@ import { StatemqError } from '../errors.ts'
 import { reachesOtherMachines } from '../options.ts'
 import { loadConfig, type LoadedConfig } from './config-file.ts'
 import type { Config, ListenerConfig } from './config-schema.ts'
+import { mergeInspect, type InspectFlags } from './inspect-settings.ts'
 import type { LogLevel } from './log-levels.ts'
 import { resolveStore, type StoreFlags, type StoreSettings } from './store-settings.ts'
 
 /** The named flags of the command line; each beats the file and `--set`. */
-export interface Flags extends StoreFlags {
+export interface Flags extends StoreFlags, InspectFlags {
   readonly config?: string
   readonly set?: readonly string[]
   readonly port?: number
@@ -84,8 +85,10 @@ function refuseUnprotected(listeners: readonly ListenerConfig[], config: Config)
 export function resolveSettings(flags: Flags): Settings {
   const { config: written, isEmpty, locate } = loadConfig(flags.config, flags.set ?? [])
   const { allowAnonymous = written.allowAnonymous } = flags
+  const inspect = mergeInspect(flags, written.inspect)
   const config = {
     ...written,
+    ...(inspect && { inspect }),
     listeners: mergeListeners(written, flags),
     ...(allowAnonymous === undefined ? {} : { allowAnonymous }),
     store: resolveStore(flags, flags.config, written.store),

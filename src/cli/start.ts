@@ -3,10 +3,12 @@ import { pino } from 'pino'
 import type { BrokerListener } from '../api.ts'
 import { createBroker } from '../broker.ts'
 import { packageVersion } from '../version.ts'
+import { openInspect } from './inspect.ts'
 import { prepare } from './prepare.ts'
 import { Reloader, type OpenListener, type Running } from './reload.ts'
 import { resolveSettings, type Flags } from './settings.ts'
 import { stopBroker } from './stop.ts'
+import { tellSystemd } from './systemd.ts'
 
 const schemes = { tcp: 'mqtt', tls: 'mqtts', ws: 'ws', wss: 'wss' } as const
 
@@ -30,6 +32,7 @@ function obeySignals(running: Running, reloader: Reloader): { readonly draining:
     state.draining = true
     const { drainTimeoutMs, drain } = running.prepared.settings.config
     log.info({ signal, drainTimeoutMs, ...(drain && { drain }) }, 'draining; the same signal again stops at once')
+    tellSystemd(['STOPPING=1'], log)
     stopBroker(broker, { drainTimeoutMs, ...(drain && { drain }) }, log).then(
       () => {
         log.info({}, 'stopped')
@@ -61,6 +64,8 @@ export async function start(flags: Flags): Promise<void> {
   const reloader = new Reloader(running)
   const state = obeySignals(running, reloader)
   try {
+    // Before the store is read: whoever watches over the broker sees it start.
+    if (prepared.inspect) running.inspector = await openInspect(broker, prepared.inspect, log)
     for (const [index, options] of prepared.listeners.entries())
       listeners.push({ config: configs[index]!, listener: await broker.listen(options) })
   } catch (error) {
@@ -73,5 +78,6 @@ export async function start(flags: Flags): Promise<void> {
   const open = listeners.map(({ listener: { name, transport, address } }) => ({ name, transport, ...address }))
   const urls = listeners.map(({ listener }) => urlOf(listener)).join(', ')
   log.info({ version: packageVersion(), store, listeners: open }, `statemq listens on ${urls}`)
+  tellSystemd(['READY=1', `STATUS=listens on ${urls}`], log)
   reloader.begin()
 }

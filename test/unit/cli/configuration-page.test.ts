@@ -29,11 +29,21 @@ test('docs/configuration.md names every key of the file, in the table of its kin
     .split('| Key | Default | Meaning |')
     .slice(1)
     .map((table) => [...table.matchAll(/^\| `([\w.]+)` \|/gm)].map((match) => match[1]!))
-  const [file = [], store = [], common = [], address = [], webSocket = [], tls = [], unix = [], ...authenticators] =
-    tables
-  expect(tables).toHaveLength(12)
+  const [
+    file = [],
+    inspect = [],
+    store = [],
+    common = [],
+    address = [],
+    webSocket = [],
+    tls = [],
+    unix = [],
+    ...authenticators
+  ] = tables
+  expect(tables).toHaveLength(13)
 
   expect(file.toSorted()).toEqual(keysOf(schema).toSorted())
+  expect(inspect.toSorted()).toEqual(keysOf(schema.properties!['inspect']!).toSorted())
   // A word is read as a map before it is judged: only that side of it has keys.
   const judged = z.toJSONSchema(configSchema, { unrepresentable: 'any', io: 'output' }) as JsonSchema
   expect(store).toEqual(keysOf(judged.properties!['store']!))
