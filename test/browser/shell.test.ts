@@ -11,7 +11,7 @@ test('asks who one is, takes a token, and stays logged in over a reload', async 
   const { page } = await visit(new URL(plant.url()).origin)
   await page.getByLabel('Token').fill('not a token at all, but long enough')
   await page.getByRole('button', { name: 'Log in' }).click()
-  await reads(page.getByRole('alert'), /^The broker does not know these\./)
+  await reads(page.getByRole('alert'), /^The broker does not know this token\.$/)
   await photograph(page, 'login')
   await page.getByLabel('Token').fill(readerToken)
   await page.getByRole('button', { name: 'Log in' }).click()

@@ -4,9 +4,12 @@ import { useState } from 'preact/hooks'
 import { ApiError, logIn } from './api.ts'
 import { Mark } from './mark.tsx'
 
-function reasonOf(error: unknown): string {
+function reasonOf(error: unknown, way: 'token' | 'password'): string {
   if (!(error instanceof ApiError)) return String(error)
-  return error.status === 401 ? 'The broker does not know these. Nothing tells which part is wrong.' : error.message
+  if (error.status !== 401) return error.message
+  return way === 'token'
+    ? 'The broker does not know this token.'
+    : 'The broker does not know this name with this password.'
 }
 
 /** The field that most use is the token; user name and password are one click away. */
@@ -28,7 +31,7 @@ export function Login(): JSX.Element {
         way === 'token' ? { token: text('token').trim() } : { user: text('user'), password: text('password') },
       )
     } catch (error) {
-      setProblem(reasonOf(error))
+      setProblem(reasonOf(error, way))
       setBusy(false)
     }
   }
