@@ -144,7 +144,7 @@ export const sysLoads: readonly SysLoad[] = [
   load('sockets', 'connections', 'Connections that were opened', (counters) => counters.connectionsOpened),
 ]
 
-export const loadMinutes = [1, 5, 15] as const
+const loadMinutes = [1, 5, 15] as const
 
 /** A rate over the last minutes, in which what is longer ago counts for less and less. */
 class MovingAverage {

@@ -13,7 +13,7 @@ export interface Backlog {
 /** As many sessions are looked at in one go: that takes about a millisecond. */
 const SLICE_SESSIONS = 5_000
 /** Of the slowest subscribers as many are known. */
-export const MAX_SLOW_SUBSCRIBERS = 1_000
+const MAX_SLOW_SUBSCRIBERS = 1_000
 
 /**
  * Adds up what waits for sessions when somebody asks, instead of keeping account of it with every

@@ -149,7 +149,9 @@ describe('slow subscribers', () => {
           overflows: index,
           parts: { outbox: { oldest: 0 } },
         }
-        return [`s${index}`, { clientId: `c${index}`, state: 'online', outbound, grant: undefined }] as const
+        // Every other one is away, and takes nobody's place among the slowest.
+        const state = index % 2 === 0 ? 'online' : 'offline'
+        return [`s${index}`, { clientId: `c${index}`, state, outbound, grant: undefined }] as const
       }),
     )
     const core = { clock: { nowMs: () => simulatedEpochMs }, registry: { hosts } } as unknown as SessionCore
@@ -161,7 +163,7 @@ describe('slow subscribers', () => {
     ]
     expect(sums()).toEqual([12_000, 120_000, 24_000])
     const slowest = survey.slowest(2_000).map(({ droppedMessages }) => droppedMessages)
-    expect(slowest).toEqual(Array.from({ length: 1_000 }, (_, index) => 11_999 - index))
+    expect(slowest).toEqual(Array.from({ length: 1_000 }, (_, index) => 11_998 - 2 * index))
     // As they were, until somebody has looked through all of them again.
     hosts.delete('s0')
     expect(sums()).toEqual([12_000, 120_000, 24_000])

@@ -141,6 +141,8 @@ test('they take nobody’s room, and are not counted among what is retained', as
     retainedBytes: one.retainedBytes,
     full: 1,
   })
+  // New values are retained although there is room for nothing.
+  expect(await values(await t.watch('late', '$SYS/broker/uptime'))).toEqual({ '$SYS/broker/uptime': '10 seconds' })
   await writer.publish({ topic: 'r/1', retain: true })
   expect(t.broker.inspection.stats()).toMatchObject({ retainedMessages: 0, retainedBytes: 0 })
   expect(Object.keys(await values(await t.watch('watcher')))).toHaveLength(sysTopics.length + 3 * sysLoads.length)

@@ -1,6 +1,7 @@
 /** `$SYS` as mosquitto's own client reads it, from a broker of the command's. */
 import { describe, expect, test } from 'vitest'
 
+import { startCommand } from '../support/command.ts'
 import { ExternalProcess } from '../support/external-process.ts'
 import { startListeningBroker } from '../support/listening-broker.ts'
 
@@ -71,4 +72,32 @@ test('mosquitto_pub cannot publish there', async () => {
   expect(pub.describe()).toContain('RC:135')
   const program = new ExternalProcess('mosquitto_sub', [...to.slice(0, 6), '-t', '$SYS/broker/uptime', '-C', '1'])
   expect(await program.line()).toMatch(/^\d+ seconds$/)
+})
+
+describe('the command', () => {
+  const reach = (port: number): string[] => ['-h', '127.0.0.1', '-p', `${port}`]
+
+  test('publishes them unless it is told otherwise', async () => {
+    const { port } = await startCommand(['--port', '0'])
+    const program = new ExternalProcess('mosquitto_sub', [...reach(port), '-t', '$SYS/broker/version', '-C', '1'])
+    expect(await program.finished()).toEqual([expect.stringMatching(/^statemq version \d/)])
+  })
+
+  test('does not with an interval of 0', async () => {
+    const { port } = await startCommand(['--port', '0', '--set', 'sysTopics.intervalSeconds=0'])
+    const to = reach(port)
+    await new ExternalProcess('mosquitto_pub', [
+      ...to,
+      '-t',
+      'last',
+      '-m',
+      'nothing before',
+      '-r',
+      '-q',
+      '1',
+    ]).finished()
+    // Retained messages come in the order of the filters.
+    const program = new ExternalProcess('mosquitto_sub', [...to, '-t', '$SYS/#', '-t', 'last', '-C', '1'])
+    expect(await program.finished()).toEqual(['nothing before'])
+  })
 })
