@@ -26,7 +26,7 @@ const inspect: InspectOptions = {
 }
 
 /** Lets everybody in under their user name as a device, but for Mallory. */
-export const byName: Authenticator = {
+const byName: Authenticator = {
   name: 'plant-users',
   authenticate: ({ username }) =>
     username === 'mallory'
@@ -38,7 +38,7 @@ const key = 'a key that both know'
 const answerTo = (nonce: Uint8Array): Buffer => createHmac('sha256', key).update(nonce).digest()
 
 /** Enhanced authentication in one round: the answer to a nonce. */
-export const byNonce: Authenticator = {
+const byNonce: Authenticator = {
   name: 'by-nonce',
   methods: ['HMAC-SHA-256'],
   authenticate({ round, username, authenticationData, exchange }) {

@@ -22,7 +22,7 @@ const done: Readonly<Record<ActionKind | 'roles', string>> = {
 }
 
 /** What came of it, in words. */
-export function outcomeInWords(kind: ActionKind | 'roles', { outcome, error, reason }: Outcome): string {
+function outcomeInWords(kind: ActionKind | 'roles', { outcome, error, reason }: Outcome): string {
   if (outcome === 'done') return done[kind]
   if (outcome === 'unchanged') return 'Nothing changed: it was so already.'
   return `That failed: ${reason ?? error ?? 'no reason was given'}`
