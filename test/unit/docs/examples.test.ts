@@ -12,6 +12,7 @@ const sources = new Map([
   ['statemq', '${pathToFileURL(`${repository}/src/index.ts`).href}'],
   ['statemq/aedes', '${pathToFileURL(`${repository}/src/aedes/index.ts`).href}'],
   ['statemq/machines', '${pathToFileURL(`${repository}/machines/index.ts`).href}'],
+  ['statemq/opentelemetry', '${pathToFileURL(`${repository}/src/observe/opentelemetry.ts`).href}'],
   ['statemq/testing', '${pathToFileURL(`${repository}/src/testing/index.ts`).href}'],
 ])
 registerHooks({ resolve: (name, context, next) => next(sources.get(name) ?? name, context) })
