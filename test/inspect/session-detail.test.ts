@@ -26,7 +26,7 @@ const roles = {
 
 describe('one session', () => {
   test('who it is: grant, properties with who gave them, attributes, and no secret', async () => {
-    const t = await startScene()
+    const t = await startScene('none', { limits: { maxInflightMessages: 20 } })
     await t.join(
       'ada',
       { principal: 'zoe', roles: ['reader'], properties: { team: 'red', $Country: 'UK' } },

@@ -96,7 +96,11 @@ export function ActionDialog({ type, selection, count, onClose, onDone }: Action
         <ActionFields type={type} draft={draft} onChange={setDraft} />
         {error === undefined ? null : <Failure error={error} />}
         <p class="row">
-          <button type="submit" class="danger" disabled={!isReady(type, draft) || progress !== undefined}>
+          <button
+            type="submit"
+            class={type === 'roles' ? 'primary' : 'danger'}
+            disabled={!isReady(type, draft) || progress !== undefined}
+          >
             {progress === undefined ? `${verb.title} ${many(count, 'session')}` : `${verb.doing} …`}
           </button>
           <button type="button" onClick={onClose}>

@@ -2,7 +2,7 @@ import type { JSX } from 'preact'
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from 'preact/hooks'
 
 import { ClientText } from '../parts/client-text.tsx'
-import { bytes, count, timeOfDay } from '../parts/format.ts'
+import { bytes, count, many, timeOfDay } from '../parts/format.ts'
 import { Empty } from '../parts/states.tsx'
 import { liveState, useLive, type LiveSource } from '../shell/live.ts'
 import { href } from '../shell/router.ts'
@@ -99,9 +99,10 @@ function Line({ message, onOpen }: LineProps): JSX.Element {
 
 /** What is not in the list, and why. */
 function LeftOut({ buffer, rate }: { readonly buffer: TapBuffer; readonly rate: number }): JSX.Element {
-  const { seen, leftOut, shown, waiting, isPaused } = buffer
+  const { seen, leftOut, waiting, isPaused } = buffer
   const notes = [
-    seen > shown.length && !isPaused ? `the last ${count(Math.min(maxKept, seen))} of ${count(seen)} messages` : '',
+    seen > maxKept && !isPaused ? `the last ${count(maxKept)} of ${count(seen)} messages` : '',
+    seen > 0 && seen <= maxKept && !isPaused ? many(seen, 'message') : '',
     isPaused ? `paused, ${count(waiting)} came since` : '',
   ].filter((note) => note !== '')
   return (
