@@ -356,6 +356,8 @@ class Engine implements Broker {
     const closed = Promise.all([...this.#listeners.keys()].map((listener) => this.#closeListener(listener)))
     let count = 0
     for (const session of [...registry.hosts.values()]) {
+      // One that nobody has needed since the start has nobody to send away.
+      if (session.dormant) continue
       session.send({ type: 'broker.drain' })
       if (++count % 1_000 === 0) await nextTurn()
     }
@@ -369,7 +371,7 @@ class Engine implements Broker {
     registry.watches.close()
     await this.#entrances.closeAll()
     // What is left is the store's: their charts go on in the next process.
-    for (const session of registry.hosts.values()) stopActor(session.actor)
+    for (const session of registry.hosts.values()) if (!session.dormant) stopActor(session.actor)
     await this.#inspectors.close()
     await this.#store?.close()
   }

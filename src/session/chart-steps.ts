@@ -47,6 +47,8 @@ export class ChartSteps {
   readonly #observers = new Set<Observer>()
   /** Whose actors they are: a session leaves the registry within its last step. Those that a chart invokes are not here. */
   readonly #sessions = new Map<unknown, Session>()
+  /** Those that had no actor when the first observer came: theirs start later, and are no news. */
+  readonly #dormant = new Set<Session>()
   readonly #midway = new Map<unknown, Midway>()
   readonly #leaves = new LeafSets()
   #inspection: { unsubscribe(): void } | undefined = undefined
@@ -70,12 +72,16 @@ export class ChartSteps {
       this.#inspection = undefined
       this.#midway.clear()
       this.#sessions.clear()
+      this.#dormant.clear()
     }
   }
 
   #begin(): void {
     const { hosts, root } = this.#registry
-    for (const session of hosts.values()) this.#sessions.set(session.actor, session)
+    for (const session of hosts.values()) {
+      if (session.dormant) this.#dormant.add(session)
+      else this.#sessions.set(session.actor, session)
+    }
     this.#inspection = root.system.inspect({ next: (event) => this.#inspect(event) })
   }
 
@@ -84,7 +90,7 @@ export class ChartSteps {
   }
 
   leavesOf(session: Session): Leaves {
-    return this.#leaves.of(session.actor.getSnapshot())
+    return session.dormant ? OFFLINE : this.#leaves.of(session.actor.getSnapshot())
   }
 
   /** The actor failed: whatever its snapshot says, its session is over. */
@@ -131,6 +137,7 @@ export class ChartSteps {
     // One whose context could not be made has failed already.
     if (session === undefined || snapshot.status !== 'active') return
     this.#sessions.set(actor, session)
+    if (this.#dormant.delete(session)) return
     const context = snapshot.context as SessionContext
     const decision = session.connection === undefined ? RESTORED : null
     const to = this.#leaves.of(snapshot)
@@ -184,6 +191,7 @@ export class ChartSteps {
 
 const NOWHERE: Leaves = Object.freeze([])
 const EXPIRED: Leaves = Object.freeze(['expired'])
+const OFFLINE: Leaves = Object.freeze(['offline'])
 
 /** What the server changes of a session without leaving a state. Attributes are not here: they may be counters. */
 const CHANGES: readonly string[] = ['session.revoke', 'roles.change', 'properties.change']

@@ -105,8 +105,8 @@ function hasOfflineQueue({ isOffline, outbound }: Session): boolean {
   return isOffline && outbound !== undefined && outbound.queued > 0
 }
 
-function hasExpiry({ isOffline, context }: Session): boolean {
-  return isOffline && context.expiresAtMs !== undefined
+function hasExpiry({ isOffline, expiresAtMs }: Session): boolean {
+  return isOffline && expiresAtMs !== undefined
 }
 
 /** The longest first. */
@@ -115,7 +115,7 @@ function byQueue(a: Session, b: Session): number {
 }
 
 function byExpiry(a: Session, b: Session): number {
-  return (a.context.expiresAtMs ?? 0) - (b.context.expiresAtMs ?? 0) || compareTexts(a.clientId, b.clientId)
+  return (a.expiresAtMs ?? 0) - (b.expiresAtMs ?? 0) || compareTexts(a.clientId, b.clientId)
 }
 
 function byDueTime(a: WillHost, b: WillHost): number {

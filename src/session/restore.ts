@@ -1,11 +1,11 @@
-import type { SessionContext } from '../../machines/session.machine.ts'
 import type { SessionKey, SessionStore, StoredSession, StoredState, StoredWill } from '../stored.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import { dropSession } from './ending.ts'
 import { Inbound } from './inbound.ts'
+import { DormantChart } from './dormant.ts'
 import { Keeper } from './keeper.ts'
 import { enterState } from './reporting.ts'
-import { decodeSession, decodeSubscription } from './session-record.ts'
+import { decodeHead, decodeSubscription, type SessionHead } from './session-record.ts'
 import { Session } from './session.ts'
 import { Subscriptions } from './subscriptions.ts'
 import type { Wills } from './wills.ts'
@@ -69,18 +69,20 @@ export async function restoreAll(restoring: Restoring): Promise<void> {
  */
 async function restoreSession(restoring: Restoring, stored: StoredSession): Promise<Session> {
   const { core, store, policy } = restoring
-  const { wasOnline, context } = decodeSession(stored.record)
-  const { sessionExpiryIntervalSeconds } = context
+  const head = decodeHead(stored.record)
+  const { wasOnline, sessionExpiryIntervalSeconds } = head
   const expiresAtMs =
     sessionExpiryIntervalSeconds === NEVER_EXPIRES
       ? undefined
       : wasOnline
         ? core.clock.nowMs() + sessionExpiryIntervalSeconds * 1000
-        : context.expiresAtMs
-  const session = bringBack(core, policy, stored.clientId, { ...context, expiresAtMs })
+        : head.expiresAtMs
+  const session = bringBack(core, policy, stored, { ...head, expiresAtMs })
   try {
-    fill(session, store, stored, wasOnline)
-    session.start()
+    fill(session, store, stored)
+    // That it has been offline since has to be written, and who looks at charts is shown that it came back.
+    if (wasOnline || core.charts.isObserved) session.awaken()
+    else core.registry.changed(session)
   } catch (error) {
     // Left out whole, and left where it is: nobody may be handed to an actor that never started.
     session.keeper = undefined
@@ -102,7 +104,7 @@ export function adoptRestored(
   to: SessionPolicy,
 ): void {
   for (const session of core.registry.sessions.values()) {
-    if (session.policy === from && session.state === 'offline' && session.context.connection.listener === listener) {
+    if (session.policy === from && session.state === 'offline' && session.listener === listener) {
       session.policy = to
       session.outbound?.limit(to.limits, to.features.overflowPolicy)
     }
@@ -111,10 +113,8 @@ export function adoptRestored(
 }
 
 /** Gives a session what belongs to it besides its chart. */
-function fill(session: Session, store: SessionStore, stored: StoredSession, wasOnline: boolean): void {
+function fill(session: Session, store: SessionStore, stored: StoredSession): void {
   session.keeper = new Keeper(store, stored.key, stored.nextSequence)
-  // One that was online expires from now on, and that has to be written.
-  if (!wasOnline) session.keeper.assume(session.context)
   if (stored.received.length > 0) {
     session.inbound = new Inbound(session)
     session.inbound.restore(stored.received)
@@ -127,25 +127,29 @@ function fill(session: Session, store: SessionStore, stored: StoredSession, wasO
     const outbound = session.makeOutbound()
     outbound.restore(stored)
     // Of a session that lost its grant the process before had begun to give them up.
-    if (session.context.standing === 'revoked') void outbound.end('denied')
+    if (session.standing === 'revoked') void outbound.end('denied')
     else session.outbound = outbound
   }
 }
 
 /** The session as its chart left it. What the entry of `offline` sets off is set off again: an actor that goes on runs no entry. */
-function bringBack(core: SessionCore, policy: SessionPolicy, clientId: string, context: SessionContext): Session {
+function bringBack(
+  core: SessionCore,
+  policy: SessionPolicy,
+  { clientId, record }: StoredSession,
+  head: SessionHead,
+): Session {
   const { registry } = core
-  const session = new Session(context.sessionId, undefined, policy, core, context)
-  const { expiresAtMs, connect, standing } = context
+  const session = new Session(head.sessionId, undefined, policy, core, new DormantChart(record, head))
+  const { expiresAtMs } = head
   session.clientId = clientId
   enterState(session, 'offline')
-  session.request = connect
-  session.isMqtt5 = connect?.protocolVersion === 5
-  session.hasRights = standing === 'valid'
+  session.isMqtt5 = head.isMqtt5
+  session.hasRights = head.standing === 'valid'
   session.isOffline = true
   registry.offline++
   registry.sessions.set(clientId, session)
   registry.countLasting(session)
-  if (expiresAtMs !== undefined) core.jobs.scheduleExpiry(session, context.epoch, expiresAtMs)
+  if (expiresAtMs !== undefined) core.jobs.scheduleExpiry(session, head.epoch, expiresAtMs)
   return session
 }

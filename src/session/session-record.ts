@@ -1,47 +1,87 @@
-import type { SessionContext } from '../../machines/session.machine.ts'
+import type { SessionContext, Standing } from '../../machines/session.machine.ts'
 import { StatemqError } from '../errors.ts'
 import type { MessageProperties, SubscriptionRequest, WillPacket } from '../messages.ts'
-import type { HookClient } from '../hooks.ts'
+import type { Grant, HookClient } from '../hooks.ts'
 
 const VERSION = 1
+const NEWLINE = 0x0a
+
+/** What a broker must know of a session to begin with: the rest is read when somebody needs its chart. */
+export interface SessionHead {
+  /** It was online: it has been without a connection since the process ended. */
+  readonly wasOnline: boolean
+  readonly sessionId: string
+  readonly isMqtt5: boolean
+  /** Of its last connection. */
+  readonly listener: string
+  readonly grant: Grant | undefined
+  readonly standing: Standing
+  readonly sessionExpiryIntervalSeconds: number
+  readonly expiresAtMs: number | undefined
+  readonly epoch: number
+}
 
 /** What outlives the process of a session's chart: all of its context, which holds no secret and no payload. */
 export interface SessionRecord {
-  /** It was online: it has been without a connection since the process ended. */
   readonly wasOnline: boolean
   readonly context: SessionContext
 }
 
+/** Two lines of JSON: the head, and what else there is in the context. */
 export function encodeSession({ wasOnline, context }: SessionRecord): Buffer {
-  return Buffer.from(JSON.stringify({ version: VERSION, wasOnline, context }))
+  const { grant, sessionId, standing, sessionExpiryIntervalSeconds, expiresAtMs, epoch, ...rest } = context
+  const head = {
+    version: VERSION,
+    wasOnline,
+    sessionId,
+    isMqtt5: context.connect?.protocolVersion === 5,
+    listener: context.connection.listener,
+    grant,
+    standing,
+    sessionExpiryIntervalSeconds,
+    expiresAtMs,
+    epoch,
+  }
+  return Buffer.from(`${JSON.stringify(head)}\n${JSON.stringify(rest)}`)
 }
 
 /** Throws SMQ_STORE_DAMAGED. */
-export function decodeSession(record: Buffer): SessionRecord {
-  const { wasOnline, context } = parse(record) as unknown as SessionRecord
-  const { grant } = context
+export function decodeHead(record: Buffer): SessionHead {
+  const end = record.indexOf(NEWLINE)
+  const head = parse(record, 0, end < 0 ? record.length : end) as unknown as SessionHead
+  const { grant } = head
+  if (grant === undefined) return head
+  const { principal, method, expiresAtMs, roles, properties, propertySources } = grant
+  Object.assign(grant, {
+    // JSON has no `undefined`: names that are missing are those.
+    principal,
+    method,
+    expiresAtMs,
+    roles: Object.freeze(roles),
+    properties: bare(properties),
+    propertySources: bare(propertySources),
+  })
+  return head
+}
+
+/** The context of a session whose head is known. Throws SMQ_STORE_DAMAGED. */
+export function decodeContext(record: Buffer, head: Omit<SessionHead, 'wasOnline'>): SessionContext {
+  const rest = readJson(record, record.indexOf(NEWLINE) + 1, record.length) as unknown as SessionContext
+  const { sessionId, grant, standing, sessionExpiryIntervalSeconds, expiresAtMs, epoch } = head
   return {
-    wasOnline,
-    context: {
-      ...context,
-      // JSON has no `undefined`: names that are missing are those.
-      connect: context.connect,
-      will: context.will,
-      expiresAtMs: context.expiresAtMs,
-      end: undefined,
-      sessionAttributes: bare(context.sessionAttributes),
-      // They went with the connection.
-      connectionAttributes: bare({}),
-      grant: grant && {
-        ...grant,
-        principal: grant.principal,
-        method: grant.method,
-        expiresAtMs: grant.expiresAtMs,
-        roles: Object.freeze(grant.roles),
-        properties: bare(grant.properties),
-        propertySources: bare(grant.propertySources),
-      },
-    },
+    ...rest,
+    sessionId,
+    grant,
+    standing,
+    sessionExpiryIntervalSeconds,
+    expiresAtMs,
+    epoch,
+    connect: rest.connect,
+    will: rest.will,
+    end: undefined,
+    sessionAttributes: bare(rest.sessionAttributes),
+    // They went with the connection.
+    connectionAttributes: bare({}),
   }
 }
 
@@ -109,21 +149,26 @@ export function decodeWill(record: Buffer): WillRecord {
   }
 }
 
-function parse(record: Buffer): Record<string, unknown> {
-  let parsed: unknown
-  try {
-    parsed = JSON.parse(record.toString())
-  } catch (error) {
-    throw new StatemqError('SMQ_STORE_DAMAGED', 'a record of a session cannot be read', { cause: error })
-  }
-  const found = parsed as Record<string, unknown> | null
+function parse(record: Buffer, from = 0, to = record.length): Record<string, unknown> {
+  const found = readJson(record, from, to) as Record<string, unknown> | null
   if (found?.['version'] !== VERSION) {
     throw new StatemqError('SMQ_STORE_VERSION', `a record of a session has version ${String(found?.['version'])}`)
   }
   return found
 }
 
+function readJson(record: Buffer, from: number, to: number): unknown {
+  try {
+    return JSON.parse(record.toString('utf8', from, to))
+  } catch (error) {
+    throw new StatemqError('SMQ_STORE_DAMAGED', 'a record of a session cannot be read', { cause: error })
+  }
+}
+
+const NOTHING = Object.freeze(Object.create(null) as object)
+
 /** Names that came from outside must not meet a prototype. */
 function bare<T extends object>(from: T): T {
-  return Object.freeze(Object.assign(Object.create(null) as T, from))
+  for (const _ in from) return Object.freeze(Object.assign(Object.create(null) as T, from))
+  return NOTHING as T
 }

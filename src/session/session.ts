@@ -1,9 +1,11 @@
 import type { Observer, Subscription as RxSubscription } from 'rxjs'
 
-import type { SessionContext } from '../../machines/session.machine.ts'
+import type { SnapshotFrom } from 'xstate'
+
+import type { SessionEmitted, SessionMachine } from '../../machines/session.machine.ts'
 import { ProtocolError } from '../errors.ts'
 import type { BrokerEventInput, DropReason, SessionState } from '../events.ts'
-import type { ConnectRequest, Grant, HookClient } from '../hooks.ts'
+import type { HookClient } from '../hooks.ts'
 import type { ConnectPacket, InboundPacket, QoS, WillPacket } from '../messages.ts'
 import type { Decision } from '../inspection.ts'
 import type { GrantFeatures } from '../options.ts'
@@ -19,7 +21,9 @@ import type { Connection } from './connection.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { Deadline } from './deadlines.ts'
 import { dispatch } from './dispatch.ts'
+import { ChartHost } from './chart-host.ts'
 import { Decisions } from './decisions.ts'
+import type { DormantChart } from './dormant.ts'
 import { failSession, handlerFailed, outboxOverflowed } from './ending.ts'
 import { hookClientOf } from './hook-client.ts'
 import type { Inbound } from './inbound.ts'
@@ -30,7 +34,7 @@ import { holdAnswers } from './keeping.ts'
 import type { OutboundHost } from './outbound-host.ts'
 import { Outbound } from './outbound.ts'
 import { reportEmitted, reportSnapshot } from './reporting.ts'
-import { makeActor, type SessionActor } from './session-actor.ts'
+import type { SessionActor } from './session-actor.ts'
 import type { RetainedReplay } from './retained-replay.ts'
 import type { Subscriptions } from './subscriptions.ts'
 import type { WillHost } from './will-host.ts'
@@ -42,27 +46,18 @@ export type { SessionActor }
  * under way, payloads, inflight tables, subscriptions) and turns packets into events of the chart.
  * Parts that an idle session has no use for are made when they are first needed.
  */
-export class Session implements Subscriber, OutboundHost, Watched, Observer<InboundPacket> {
-  readonly id: string
-  readonly core: SessionCore
+export class Session extends ChartHost implements Subscriber, OutboundHost, Watched, Observer<InboundPacket> {
   policy: SessionPolicy
-  readonly actor: SessionActor
   clientId = ''
   state: SessionState = 'connecting'
   connection: Connection | undefined
-  /** What it tells the store; undefined where nothing of it outlives the process. */
-  keeper: Keeper | undefined = undefined
   /** The promise of the store that its answers wait for just now. */
   heldFor: Promise<void> | undefined = undefined
-  /** The last event that the chart was given, for whoever asks why. */
-  cause = ''
   /** What the chart emitted in the transition under way. */
   emitted: BrokerEventInput[] | undefined = undefined
 
   /** The CONNECT that is being decided on; without its password and data. */
   connectPacket: ConnectPacket | undefined = undefined
-  /** The same as hooks see it; stays until the next CONNECT. */
-  request: ConnectRequest | undefined = undefined
   /** Secrets of an authentication under way, and nowhere else. */
   exchange: Exchange | undefined = undefined
   /** Set for a client that nothing has to be waited for. */
@@ -123,32 +118,36 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
   /** It is counted among those that outlive theirs. */
   isLasting = false
 
-  /** `restored`: what an earlier process left, instead of a connection. */
+  /** `dormant`: what an earlier process left, instead of a connection. */
   constructor(
     id: string,
     connection: Connection | undefined,
     policy: SessionPolicy,
     core: SessionCore,
-    restored?: SessionContext,
+    dormant?: DormantChart,
   ) {
-    this.id = id
-    this.core = core
+    super(id, core, connection?.info, dormant)
     this.policy = policy
     this.connection = connection
-    this.connectedAtMs = restored?.grant?.authenticatedAtMs ?? core.clock.nowMs()
-    this.actor = makeActor(core, id, connection?.info ?? restored!.connection, restored)
+    this.connectedAtMs = dormant?.head.grant?.authenticatedAtMs ?? core.clock.nowMs()
     core.registry.hosts.set(id, this)
     core.counters.levels.states.connecting++
   }
 
+  protected override onSnapshot(snapshot: SnapshotFrom<SessionMachine>): void {
+    reportSnapshot(this, snapshot)
+  }
+
+  protected override onEmitted(event: SessionEmitted): void {
+    reportEmitted(this, event)
+  }
+
+  protected override onFailed(error: unknown): void {
+    failSession(this, error)
+  }
+
   start(): void {
-    // Without an error observer a throwing implementation would reach uncaughtException.
-    this.actor.subscribe({
-      next: (snapshot) => reportSnapshot(this, snapshot),
-      error: (error) => failSession(this, error),
-    })
-    this.actor.on('*', (event) => reportEmitted(this, event))
-    this.actor.start()
+    this.awaken()
     // An implementation of the embedder's that threw at once has ended it already (threat 60).
     if (!this.connection) return
     this.core.counters.connectionsOpened++
@@ -160,21 +159,9 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
     return { sessionId: this.id, clientId: this.clientId }
   }
 
-  get context(): SessionContext {
-    return this.actor.getSnapshot().context
-  }
-
-  get grant(): Grant | undefined {
-    return this.context.grant
-  }
-
   /** The session as hooks see it: only called where it has a grant. */
   get hookClient(): HookClient {
     return hookClientOf(this, this.context)
-  }
-
-  get isPersistent(): boolean {
-    return this.context.sessionExpiryIntervalSeconds > 0
   }
 
   get isFlowing(): boolean {
@@ -204,12 +191,6 @@ export class Session implements Subscriber, OutboundHost, Watched, Observer<Inbo
 
   onSilence(): void {
     this.send({ type: 'keepalive.lost' })
-  }
-
-  /** Gives the chart an event, unless it has ended already. */
-  send(event: Parameters<SessionActor['send']>[0]): void {
-    this.cause = event.type
-    this.actor.send(event)
   }
 
   // --- the connection -----------------------------------------------------------------------

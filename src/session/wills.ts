@@ -58,7 +58,7 @@ export class Wills {
     if (session === undefined) return host.due()
     session.will = host
     if (dueAtMs !== undefined) host.resume(dueAtMs)
-    else host.release(session.context.expiresAtMs ?? Infinity)
+    else host.release(session.expiresAtMs ?? Infinity)
   }
 
   #make(parts: WillParts): WillHost {
