@@ -12,17 +12,18 @@ import {
 export type FixedValue = string | number | undefined
 
 /** Where a fixed property is read from. */
-interface Facts {
+export interface FixedFacts {
+  readonly grant: Grant | undefined
   readonly context: SessionContext
   readonly state: SessionState
   readonly connect: ConnectRequest | undefined
 }
 
-const readers: { readonly [Name in FixedPropertyName]: (facts: Facts) => FixedValue } = {
+const readers: { readonly [Name in FixedPropertyName]: (facts: FixedFacts) => FixedValue } = {
   $SessionId: ({ context }) => context.sessionId,
   $ClientId: ({ connect }) => connect?.clientId,
-  $Principal: ({ context }) => context.grant?.principal,
-  $Roles: ({ context }) => context.grant && encodeRoles(rolesOf(context.grant)),
+  $Principal: ({ grant }) => grant?.principal,
+  $Roles: ({ grant }) => grant && encodeRoles(rolesOf(grant)),
   $State: ({ state }) => state,
   $ClientIP: ({ context }) => context.connection.remoteAddress,
   $Transport: ({ context }) => context.connection.transport,
@@ -32,21 +33,21 @@ const readers: { readonly [Name in FixedPropertyName]: (facts: Facts) => FixedVa
   // Text, as every fixed property that is no time.
   $ProtocolVersion: ({ connect }) => connect && String(connect.protocolVersion),
   $StartTime: ({ context }) => Math.round(context.startedAtMs),
-  $ExpiryTime: ({ context }) => context.grant?.expiresAtMs,
-  $Authenticator: ({ context }) => context.grant?.authenticator,
-  $Country: ({ context }) => propertyOf(context.grant, '$Country'),
-  $Language: ({ context }) => propertyOf(context.grant, '$Language'),
-  $Latitude: ({ context }) => propertyOf(context.grant, '$Latitude'),
-  $Longitude: ({ context }) => propertyOf(context.grant, '$Longitude'),
+  $ExpiryTime: ({ grant }) => grant?.expiresAtMs,
+  $Authenticator: ({ grant }) => grant?.authenticator,
+  $Country: ({ grant }) => propertyOf(grant, '$Country'),
+  $Language: ({ grant }) => propertyOf(grant, '$Language'),
+  $Latitude: ({ grant }) => propertyOf(grant, '$Latitude'),
+  $Longitude: ({ grant }) => propertyOf(grant, '$Longitude'),
 }
 
-const readersByName: ReadonlyMap<string, (facts: Facts) => FixedValue> = new Map(Object.entries(readers))
+const readersByName: ReadonlyMap<string, (facts: FixedFacts) => FixedValue> = new Map(Object.entries(readers))
 
 /**
  * One fixed property. `connect` is the CONNECT that is being decided on, where the chart does not
  * have it yet. Undefined where the session has none, and for a name that is none.
  */
-export function fixedPropertyOf(name: string, facts: Facts): FixedValue {
+export function fixedPropertyOf(name: string, facts: FixedFacts): FixedValue {
   return readersByName.get(name)?.(facts)
 }
 
@@ -57,7 +58,7 @@ export function fixedPropertiesOf(
   connect: ConnectRequest | undefined = context.connect,
 ): FixedProperties {
   const properties = Object.create(null) as Partial<Record<FixedPropertyName, string>>
-  const facts = { context, state, connect }
+  const facts = { grant: context.grant, context, state, connect }
   for (const name of fixedPropertyNames) {
     const value = readers[name](facts)
     if (value !== undefined) properties[name] = String(value)
