@@ -1,10 +1,12 @@
 import { assign, emit, fromPromise, setup } from 'xstate'
 
+/** What draining is told. */
 export interface DrainInput {
   /** Milliseconds that draining may take before what is left is cut. */
   readonly drainTimeoutMs: number
 }
 
+/** What the chart of the broker is told. */
 export type BrokerMachineEvent =
   /** The first listener opened or the first stream was attached. */
   { readonly type: 'broker.ready' } | { readonly type: 'broker.close'; readonly drainTimeoutMs: number }

@@ -47,6 +47,7 @@ export type SessionEnd =
   | 'revoked'
   | 'shutdown'
 
+/** What a session begins with. */
 export interface SessionInput {
   /** Unique for the life of the process; `clientId` is known from CONNECT on only. */
   readonly sessionId: string
@@ -55,6 +56,7 @@ export interface SessionInput {
   readonly connection: ConnectionInfo
 }
 
+/** How a session has ended. */
 export interface SessionOutput {
   readonly reason: SessionEnd
   readonly reasonCode: ReasonCode | undefined
@@ -69,6 +71,7 @@ export type Standing =
   /** The server took it away. It gives no right, and its will is never sent. */
   | 'revoked'
 
+/** What the chart of a session keeps: no secret, no payload, no socket. */
 export interface SessionContext {
   readonly sessionId: string
   readonly startedAtMs: number
@@ -158,6 +161,7 @@ export interface Handover extends Decided {
   readonly sessionExpiryIntervalSeconds: number
 }
 
+/** What the chart of a session is told. */
 export type SessionEvent =
   | { readonly type: 'packet.connect'; readonly connect: ConnectRequest; readonly will: WillSummary | undefined }
   | { readonly type: 'packet.auth'; readonly reasonCode: number; readonly authenticationMethod: string | undefined }
@@ -219,6 +223,7 @@ export type SessionEvent =
 /** By name: the value now and before; undefined where there is none. */
 export type Changes<T> = Readonly<Record<string, { readonly value: T | undefined; readonly previous: T | undefined }>>
 
+/** What the chart of a session tells whoever listens to its actor. */
 export type SessionEmitted =
   | {
       readonly type: 'session.online'

@@ -2,6 +2,7 @@ import { assign, emit, fromPromise, setup } from 'xstate'
 
 import type { WillSummary } from './session.types.ts'
 
+/** What a will begins with. */
 export interface WillInput {
   /** The session that it speaks for, and which of its connections: an old will must not answer for a new one. */
   readonly sessionId: string
@@ -9,6 +10,7 @@ export interface WillInput {
   readonly will: WillSummary
 }
 
+/** What the chart of a will keeps. */
 export interface WillContext extends WillInput {
   /** Broker time at which a delayed will is due. */
   readonly dueAtMs: number | undefined
@@ -16,6 +18,7 @@ export interface WillContext extends WillInput {
   readonly reason: string | undefined
 }
 
+/** What the chart of a will is told. */
 export type WillEvent =
   /** The connection ended; publish at `dueAtMs`, or now when that is not later than `nowMs`. */
   | { readonly type: 'will.release'; readonly dueAtMs: number; readonly nowMs: number }

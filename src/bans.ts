@@ -16,6 +16,7 @@ export interface BanInput extends BanSubject {
   readonly seconds?: number
 }
 
+/** Somebody who may not connect. */
 export interface Ban extends BanSubject {
   /** The same for the same subject, in every process. Fit for a URL. */
   readonly id: string

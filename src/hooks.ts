@@ -104,10 +104,12 @@ export function deny(reasonCode: FailureReasonCode, reason: string, serverRefere
     : { type: 'deny', reasonCode, reason, serverReference }
 }
 
+/** Has no opinion: the next one in the chain decides. */
 export function next(): Next {
   return { type: 'next' }
 }
 
+/** Asks for another round of the exchange, with AUTH 0x18. */
 export function challenge(authenticationData?: Uint8Array): Challenge {
   return authenticationData ? { type: 'challenge', authenticationData } : { type: 'challenge' }
 }
@@ -219,6 +221,7 @@ export interface AllowPublish extends AllowMessage {
   readonly throttleMs?: number
 }
 
+/** What `onSubscribe` lets a client have instead of what it asked for. */
 export interface AllowSubscription {
   readonly type: 'allow'
   /** Replaces the filter that is subscribed; the client goes on using its own. */
@@ -227,6 +230,7 @@ export interface AllowSubscription {
   readonly qos?: QoS
 }
 
+/** What `onUnsubscribe` ends instead of what the client asked for. */
 export interface AllowUnsubscription {
   readonly type: 'allow'
   /** The subscription that is removed instead, by the name that the client gave it. */

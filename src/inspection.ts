@@ -89,6 +89,7 @@ export interface BrokerCounters {
   readonly hooksFailed: number
 }
 
+/** What there is at this moment, and what has been counted. */
 export interface BrokerStats {
   readonly atMs: number
   readonly startedAtMs: number
@@ -273,6 +274,7 @@ export interface JobPage {
   readonly rows: readonly JobRow[]
 }
 
+/** A session that is slow to take what waits for it. */
 export interface SlowSubscriber {
   readonly clientId: string
   readonly principal: string | null

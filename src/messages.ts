@@ -246,6 +246,7 @@ export interface TlsFacts {
   readonly clientCertificate: ClientCertificate | undefined
 }
 
+/** The certificate that a client showed. */
 export interface ClientCertificate {
   /** Distinguished name, for example `CN=press-1,O=Plant`. */
   readonly subject: string

@@ -121,6 +121,7 @@ export interface CommonListenerOptions {
   readonly willPolicy?: WillPolicy
 }
 
+/** Where a listener listens. */
 export interface AddressOptions {
   /** Default 1883 (tcp), 8883 (tls), 8083 (ws), 8084 (wss). 0 takes a free port. */
   readonly port?: number
@@ -132,11 +133,13 @@ export interface AddressOptions {
   readonly proxyProtocol?: ProxyProtocolOptions
 }
 
+/** Which peers speak for clients. */
 export interface ProxyProtocolOptions {
   /** Addresses or CIDR ranges. A trusted peer must send the header, any other must not. */
   readonly trustedAddresses: readonly string[]
 }
 
+/** The certificates of a listener, and which of clients it asks for. */
 export interface TlsOptions {
   /** PEM. */
   readonly key: string | Buffer
@@ -156,6 +159,7 @@ export interface TlsOptions {
   readonly serverNames?: Readonly<Record<string, { readonly key: string | Buffer; readonly cert: string | Buffer }>>
 }
 
+/** How a listener is reached over WebSocket. */
 export interface WebSocketOptions {
   /** Default `/mqtt`; `*` takes any path. */
   readonly path?: string
@@ -163,20 +167,25 @@ export interface WebSocketOptions {
   readonly origins?: readonly string[]
 }
 
+/** MQTT over TCP. */
 export interface TcpListenerOptions extends CommonListenerOptions, AddressOptions {
   readonly transport: 'tcp'
 }
+/** MQTT over TLS. */
 export interface TlsListenerOptions extends CommonListenerOptions, AddressOptions, TlsOptions {
   readonly transport: 'tls'
 }
+/** MQTT over WebSocket. */
 export interface WsListenerOptions extends CommonListenerOptions, AddressOptions, WebSocketOptions {
   readonly transport: 'ws'
   /** Serve upgrades of this server instead of opening a port; closing the listener leaves it open. */
   readonly server?: HttpServer
 }
+/** MQTT over WebSocket and TLS. */
 export interface WssListenerOptions extends CommonListenerOptions, AddressOptions, TlsOptions, WebSocketOptions {
   readonly transport: 'wss'
 }
+/** MQTT over a unix socket. */
 export interface UnixListenerOptions extends CommonListenerOptions {
   readonly transport: 'unix'
   readonly path: string
@@ -198,6 +207,7 @@ export function reachesOtherMachines(listener: {
   return !(isIPv4(host) && host.startsWith('127.'))
 }
 
+/** What `broker.listen` takes. */
 export type ListenerOptions =
   | TcpListenerOptions
   | TlsListenerOptions
@@ -238,6 +248,7 @@ export type StoreOptions =
  */
 export type InspectRole = 'metrics' | 'read' | 'operate'
 
+/** Somebody who may use the admin API with a token. */
 export interface InspectToken {
   /** For the log of what was done. */
   readonly name: string
@@ -246,6 +257,7 @@ export interface InspectToken {
   readonly token: string
 }
 
+/** Somebody who may use the admin API with a password. */
 export interface InspectUser {
   readonly name: string
   readonly role: InspectRole

@@ -26,6 +26,7 @@ export type Permission =
   | (PermissionScope & { readonly allow: PermissionAction | readonly PermissionAction[]; readonly deny?: never })
   | (PermissionScope & { readonly deny: PermissionAction | readonly PermissionAction[]; readonly allow?: never })
 
+/** What a role lets its sessions do. */
 export interface RoleDefinition {
   /** Roles whose permissions this one has as well; no circles. */
   readonly include?: readonly string[]

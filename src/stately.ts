@@ -25,6 +25,7 @@ export interface StatelySnapshot {
 /** What the chart was given, without what a client sent along, and who decided. */
 export type StatelyCause = { readonly type: string } & Readonly<Record<string, unknown>>
 
+/** An event as Stately's inspection protocol has it. */
 export type StatelyInspectionEvent =
   | ({
       readonly type: '@xstate.actor'
@@ -42,6 +43,7 @@ export type StatelyInspectionEvent =
       readonly snapshot: StatelySnapshot
     } & OfActor)
 
+/** What of the broker Stately's tools are told. */
 export interface StatelyOptions {
   /** Sessions and connections of this client identifier only. Default: all. */
   readonly clientId?: string

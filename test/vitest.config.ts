@@ -43,7 +43,10 @@ export default defineConfig({
       project('contracts', { globalSetup: ['test/support/need-redis.ts'] }),
       project('identity', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),
       project('inspect', { testTimeout: 30_000, globalSetup: ['test/support/need-promtool.ts'] }),
-      project('interop', { testTimeout: 30_000, globalSetup: ['test/support/need-clients.ts'] }),
+      project('interop', {
+        testTimeout: 30_000,
+        globalSetup: ['test/support/need-clients.ts', 'test/support/need-systemd.ts'],
+      }),
       project('faults', {
         testTimeout: 60_000,
         globalSetup: ['test/support/need-openssl.ts', 'test/support/need-redis.ts'],

@@ -26,6 +26,7 @@ export interface PublishPacket {
   readonly dup?: boolean
 }
 
+/** A subscription, as Aedes hands it over. */
 export interface Subscription {
   topic: string
   qos: QoS
@@ -44,12 +45,14 @@ export interface ConnectPacket {
 /** A refusal with a return code of MQTT 3.1.1: 2, 3, 4 or 5. Default 5. */
 export type AuthenticateError = Error & { readonly returnCode?: number }
 
+/** What is looked at before CONNECT, as in Aedes. */
 export type PreConnectHandler = (
   client: AedesClient,
   packet: ConnectPacket,
   callback: (error: Error | null, success?: boolean) => void,
 ) => void
 
+/** Who may connect, as in Aedes. */
 export type AuthenticateHandler = (
   client: AedesClient,
   username: string | undefined,
@@ -57,23 +60,27 @@ export type AuthenticateHandler = (
   callback: (error: AuthenticateError | null, success?: boolean | null) => void,
 ) => void
 
+/** What may be published, as in Aedes. */
 export type AuthorizePublishHandler = (
   client: AedesClient | null,
   packet: AedesPublishPacket,
   callback: (error?: Error | null) => void,
 ) => void
 
+/** What may be subscribed to, as in Aedes. */
 export type AuthorizeSubscribeHandler = (
   client: AedesClient,
   subscription: Subscription,
   callback: (error: Error | null, subscription?: Subscription | null) => void,
 ) => void
 
+/** What a subscriber gets, as in Aedes. */
 export type AuthorizeForwardHandler = (
   client: AedesClient,
   packet: AedesPublishPacket,
 ) => AedesPublishPacket | null | undefined | void
 
+/** Called behind every publish, as in Aedes. */
 export type PublishedHandler = (
   packet: AedesPublishPacket,
   client: AedesClient | null,
@@ -83,6 +90,7 @@ export type PublishedHandler = (
 /** What a listener of `aedes.subscribe` is: it calls back when it is done. */
 export type DeliverHandler = (packet: AedesPublishPacket, callback: () => void) => void
 
+/** The handlers of an Aedes application, by Aedes's names. */
 export interface AedesHandlers {
   preConnect: PreConnectHandler
   authenticate: AuthenticateHandler

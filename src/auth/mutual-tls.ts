@@ -26,6 +26,7 @@ export interface CertificateUser {
   readonly properties?: Readonly<Record<string, string>>
 }
 
+/** What `mutualTls` takes. */
 export interface MutualTlsOptions {
   /** Default `mutual-tls`. */
   readonly name?: string

@@ -14,6 +14,7 @@ import { fakeHash, verifyPassword } from './password-hash.ts'
 import { maxPasswordFileBytes, readPasswordUsers, type PasswordUser, type PasswordUsers } from './password-users.ts'
 import { tell } from './tell.ts'
 
+/** What `passwordFile` takes. */
 export interface PasswordFileOptions {
   /** Made by `statemq passwd`; the format is in docs/authenticators.md. */
   readonly path: string

@@ -21,6 +21,7 @@ import { parseClientFirst, ScramSyntaxError, type ClientFirst } from './scram-me
 import type { ScramLookup, ScramUser } from './scram-users.ts'
 import { tell } from './tell.ts'
 
+/** What `scram` takes. */
 export interface ScramOptions {
   /** Path of a file that {@link addScramUser} writes, or a function. */
   readonly users: string | ScramLookup

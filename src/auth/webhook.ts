@@ -10,6 +10,7 @@ import { verdictFault } from './verdict.ts'
 import { VerdictCache } from './verdict-cache.ts'
 import { WebhookClient, type WebhookAnswer } from './webhook-request.ts'
 
+/** What `webhook` takes. */
 export interface WebhookOptions {
   /** One endpoint; nothing that a client says is part of it. `http:` only to this machine, see `allowPlainHttp`. */
   readonly url: string | URL

@@ -34,6 +34,7 @@ export interface RoleChange {
 
 /** Values by name; null removes. */
 export type PropertyChange = Readonly<Record<string, string | null>>
+/** Attributes by name; null removes. */
 export type AttributeChange = Readonly<Record<string, AttributeValue | null>>
 
 /** By name, before an operation; undefined: there was none. Null prototype. */

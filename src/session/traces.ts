@@ -14,6 +14,7 @@ export type TraceTarget =
   | { readonly clientId: string; readonly principal?: never }
   | { readonly principal: string; readonly clientId?: never }
 
+/** How long one client is traced, and how loud. */
 export interface TraceOptions {
   /** 1 to 86,400: nobody forgets one that fills the log for ever. */
   readonly forSeconds: number

@@ -6,9 +6,12 @@ import { PacketQueue } from './packet-queue.ts'
 
 /** A packet with the fields that mqtt-packet gives it. */
 export type AnyPacket = Packet
+/** The names of the packets that a broker sends. */
 export type PacketType = Packet['cmd']
+/** The packet of one type. */
 export type PacketOf<Type extends PacketType> = Extract<Packet, { cmd: Type }>
 
+/** What a scripted client takes. */
 export interface TestClientOptions {
   /** Default 5; `connect` sets it from its own options. */
   readonly protocolVersion?: ProtocolVersion
@@ -42,6 +45,7 @@ export interface ConnectAnswer {
   readonly properties: NonNullable<PacketOf<'connack'>['properties']>
 }
 
+/** What a scripted client asks of one subscription. */
 export interface SubscribeOptions {
   /** Default 0. */
   readonly qos?: QoS

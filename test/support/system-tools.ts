@@ -18,6 +18,7 @@ function command(name: string, debianPackage: string): SystemTool {
 export const openssl = command('openssl', 'openssl')
 /** The browser that the tests of the inspector drive. */
 export const chromium = command('chromium', 'chromium')
+export const systemd = command('systemd-analyze', 'systemd')
 export const redisServer = command('redis-server', 'redis-server')
 export const promtool = command('promtool', 'prometheus')
 export const mosquittoClients = ['mosquitto_pub', 'mosquitto_sub', 'mosquitto_rr'].map((name) =>
