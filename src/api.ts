@@ -59,8 +59,8 @@ export interface Broker {
    */
   inspect(options?: InspectOptions): Promise<Inspector>
   /**
-   * What the broker tells those who look into it. From the first time that it is asked for, samples are taken
-   * and steps are recorded; until then it costs nothing.
+   * What the broker tells those who look into it. Samples are taken from the first time that statistics are asked
+   * for, by an open inspector too; steps of charts are kept where the option `history` says so.
    */
   readonly inspection: BrokerInspection
   /** What is counted, in the text format of Prometheus, with the metrics of the process. See docs/metrics.md. */

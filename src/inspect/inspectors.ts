@@ -36,6 +36,8 @@ export class Inspectors {
       await close()
       this.#assertOpen()
     }
+    // The page shows the last hour: it begins with the first time that it is asked for.
+    this.#host.broker.inspection.statsHistory()
     this.#host.logger.info({ address: inspector.address }, 'the admin API is open')
     return inspector
   }

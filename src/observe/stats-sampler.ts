@@ -8,14 +8,14 @@ const SAMPLE_SECONDS = 5
 const KEPT_SAMPLES = 720
 
 /** What is measured is how far apart the ticks of a timer are, which is this without any delay. */
-const TICK_MS = 10
+const TICK_MS = 20
 
 type Tallies = Pick<
   BrokerStats['counters'],
   'messagesReceived' | 'messagesSent' | 'bytesReceived' | 'bytesSent' | 'sessionsAdmitted'
 > & { readonly dropped: number; readonly cpuSeconds: number; readonly atMs: number }
 
-/** Takes a sample of a broker every few seconds, from when it is made until it is closed. */
+/** Takes a sample of a broker every few seconds, from when it is told to begin until it is closed. */
 export class StatsSampler {
   readonly #clock: Clock
   readonly #read: () => BrokerStats
@@ -23,13 +23,18 @@ export class StatsSampler {
   /** A ring: the oldest is at `#next` once it is full. */
   readonly #samples: StatsSample[] = []
   #next = 0
-  #before: Tallies
+  #before: Tallies | undefined = undefined
   #timer: unknown = undefined
+  #isClosed = false
 
   constructor(clock: Clock, read: () => BrokerStats) {
     this.#clock = clock
     this.#read = read
-    this.#before = talliesOf(read())
+  }
+
+  begin(): void {
+    if (this.#before !== undefined || this.#isClosed) return
+    this.#before = talliesOf(this.#read())
     this.#delay.enable()
     this.#schedule()
   }
@@ -48,6 +53,7 @@ export class StatsSampler {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#clock.clearTimeout(this.#timer)
     this.#delay.disable()
   }
@@ -62,7 +68,7 @@ export class StatsSampler {
   #sample(): void {
     const stats = this.#read()
     const tallies = talliesOf(stats)
-    this.#samples[this.#next] = sampleOf(stats, tallies, this.#before)
+    this.#samples[this.#next] = sampleOf(stats, tallies, this.#before!)
     this.#next = (this.#next + 1) % KEPT_SAMPLES
     this.#before = tallies
     this.#delay.reset()

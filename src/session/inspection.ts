@@ -18,6 +18,8 @@ import type { Wills } from './wills.ts'
 /** Takes samples of the broker meanwhile. */
 export interface StatsSampler {
   readonly history: readonly StatsSample[]
+  /** Takes them from now on; harmless where it does already. */
+  begin(): void
 }
 
 export interface InspectionParts {
@@ -60,10 +62,12 @@ export class Inspection implements BrokerInspection {
   // --- what is counted ------------------------------------------------------------------------
 
   stats(): BrokerStats {
+    this.#sampler.begin()
     return this.#stats.now()
   }
 
   statsHistory(): readonly StatsSample[] {
+    this.#sampler.begin()
     return this.#sampler.history
   }
 

@@ -11,6 +11,7 @@ describe('the last hour', () => {
   test('a sample every five seconds: rates of what was counted since the last, and what is so now', async () => {
     const t = startBroker()
     const { inspection } = t.broker
+    expect(inspection.statsHistory()).toEqual([])
     const reader = await t.connect({ clientId: 'reader' })
     await reader.subscribe(['a'])
     await t.advance(5_000)
@@ -52,21 +53,25 @@ describe('the last hour', () => {
   test('is an hour, and its oldest samples go first', async () => {
     const t = startBroker()
     const { inspection } = t.broker
+    inspection.stats()
     await t.advance(5_000 * 725)
     const times = inspection.statsHistory().map(({ atMs }) => (atMs - simulatedEpochMs) / 5_000)
     expect(times).toEqual(Array.from({ length: 720 }, (_, index) => index + 6))
   })
 
-  test('begins when somebody looks for the first time, and ends with the broker', async () => {
+  test('begins when somebody asks for the first time, and ends with the broker', async () => {
     const t = startBroker()
     await t.connect({ clientId: 'a' })
     await t.advance(20_000)
     const before = t.clock.pending
     const { inspection } = t.broker
-    expect(t.clock.pending).toBe(before + 1)
+    expect(inspection.slowSubscribers(1)).toEqual([])
+    expect(t.clock.pending).toBe(before)
     expect(inspection.statsHistory()).toEqual([])
-    expect(t.broker.inspection).toBe(inspection)
+    expect(t.broker.inspection.stats().sessions.online).toBe(1)
+    expect(t.clock.pending).toBe(before + 1)
     await t.close()
+    inspection.stats()
     expect(t.clock.pending).toBe(0)
   })
 
@@ -83,6 +88,14 @@ describe('the last hour', () => {
     await t.advance(5_000)
     expect(inspection.statsHistory()[0]!.loopLagMaxMs).toBeGreaterThan(blockMs / 2)
   })
+})
+
+test('an open inspector samples, whether or not somebody looks at its page', async () => {
+  const t = startBroker()
+  const inspector = await t.broker.inspect({ port: 0 })
+  await t.advance(10_000)
+  await inspector.close()
+  expect(t.broker.inspection.statsHistory().map(({ atMs }) => atMs - simulatedEpochMs)).toEqual([5_000, 10_000])
 })
 
 describe('slow subscribers', () => {
