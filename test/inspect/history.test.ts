@@ -137,6 +137,26 @@ describe('history', () => {
     expect(broker.sessions.get('c')?.sessionId).toBe('s1')
   })
 
+  test('a connection that was handed over belongs to the story of its session', async () => {
+    const limits = { maxTransitionsPerSession: 60 }
+    const { broker, connect, settle } = startBroker({ history: true, limits })
+    for (let at = 0; at < 5; at++) await connect({ clientId: 'c', ...kept })
+    await settle()
+    const handedOver = broker.inspection.history('c').filter(({ sessionId }) => sessionId !== 's1')
+    // Six steps each, of which strangers' connections would keep fifteen.
+    expect(handedOver).toHaveLength(24)
+  })
+
+  test('of those that have ended the last are kept, and of those that live all', async () => {
+    const limits = { maxEndedHistories: 2 }
+    const { broker, connect, settle } = startBroker({ history: true, limits })
+    await connect({ clientId: 'lives' })
+    for (const clientId of ['a', 'b', 'c']) (await connect({ clientId })).drop()
+    await settle()
+    const lengths = ['lives', 'a', 'b', 'c'].map((clientId) => broker.inspection.history(clientId).length)
+    expect(lengths).toEqual([4, 0, 5, 5])
+  })
+
   test('what a store brings back begins where it was left', async () => {
     const directory = tempFolder()
     const store = { type: 'lmdb', directory } as const

@@ -92,6 +92,8 @@ test('one client only, under the identifier that it has or wants', async () => {
 test('no more actors at once than one asks for', async () => {
   const { broker, connect, settle } = startBroker()
   await connect({ clientId: 'a' })
+  const few: StatelyInspectionEvent[] = []
+  broker.inspection.stately({ maxActors: 0 }).subscribe((event) => few.push(event))
   const told: StatelyInspectionEvent[] = []
   broker.inspection.stately({ maxActors: 2 }).subscribe((event) => told.push(event))
   const second = await connect({ clientId: 'b' })
@@ -104,6 +106,7 @@ test('no more actors at once than one asks for', async () => {
   await connect({ clientId: 'd' })
   await settle()
   expect(actors()).toEqual(['s1', 's2', 's4'])
+  expect(few).toEqual([])
 })
 
 test('the definition is the chart that runs, as XState takes it', async () => {

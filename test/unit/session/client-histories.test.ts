@@ -33,6 +33,12 @@ describe('ClientHistories', () => {
     histories.add('c', record(5), 'life')
     histories.admitted('c', records(2, 3, 4, 6))
     expect(kept(histories, 'c')).toEqual([1, 2, 3, 4, 5, 6])
+    // The oldest are forgotten, not those that came to the list first.
+    const narrow = new ClientHistories({ ...roomy, maxTransitionsPerSession: 4 })
+    narrow.add('c', record(1), 'life')
+    narrow.add('c', record(5), 'life')
+    narrow.admitted('c', records(2, 3, 4, 6))
+    expect(kept(narrow, 'c')).toEqual([3, 4, 5, 6])
   })
 
   test('strangers and a client that stops reading over and over push out a quarter each, and no more', () => {
