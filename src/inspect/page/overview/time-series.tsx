@@ -28,14 +28,16 @@ export interface TimeSeriesProps {
 
 const height = 132
 const hour = 3_600
+const fiveMinutes = 300
 
 /** 1, 2, 5, 10, 20 … */
 const wholeSteps = Array.from({ length: 27 }, (_, index) => [1, 2, 5][index % 3]! * 10 ** Math.floor(index / 3))
 
-/** Until now, where there is no sample yet. */
-function lastHourUntil(seconds: number | null): [number, number] {
-  const end = seconds === null || seconds === 0 ? Date.now() / 1_000 : seconds
-  return [end - hour, end]
+/** The hour until the last sample; less while there is less, so that what is there can be seen. */
+function lastHour(first: number | null, last: number | null): [number, number] {
+  const end = last === null || last === 0 ? Date.now() / 1_000 : last
+  const start = first === null || first === 0 ? end - hour : Math.min(first, end - fiveMinutes)
+  return [Math.max(start, end - hour), end]
 }
 
 function colour(name: string): string {
@@ -57,7 +59,7 @@ function optionsFor(
     cursor: { sync: { key: 'last-hour' }, drag: { x: false, y: false }, points: { size: 7 }, y: false },
     hooks: { setCursor: [(plot) => onCursor(plot.cursor.idx ?? null)] },
     scales: {
-      x: { time: true, range: (_, __, max) => lastHourUntil(max) },
+      x: { time: true, range: (_, min, max) => lastHour(min, max) },
       y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] },
     },
     axes: [
