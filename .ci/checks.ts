@@ -20,6 +20,7 @@ const steps: readonly Step[] = [
   { name: 'build', script: ['build'] },
   { name: 'package', script: ['pack:check'] },
   { name: 'docs', script: ['docs:check'] },
+  { name: 'first steps', script: ['first-steps'] },
   { name: 'docs site', script: ['docs:site'] },
   { name: 'conformance', script: ['conformance', '--', '--check'] },
   { name: 'tests', script: ['test'] },

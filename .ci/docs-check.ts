@@ -37,8 +37,18 @@ function blocksOf(page: string, text: string): Block[] {
 }
 
 function checkTypes(blocks: readonly Block[]): void {
-  const names = new Map(blocks.map((block, index) => [`block-${index}.ts`, block]))
-  for (const [name, { text }] of names) writeFileSync(join(scratch, name), `${text}\nexport {}\n`)
+  const names = new Map<string, Block>()
+  for (const [index, block] of blocks.entries()) {
+    // A block that begins with the name of its file is one of several that import each other.
+    const [, file] = /^\/\/ ([\w.-]+)\.ts\n/.exec(block.text) ?? []
+    const folder = block.page.replace(/\W/g, '-')
+    const name = file === undefined ? `block-${index}.ts` : `${folder}/${file}.ts`
+    names.set(names.has(name) ? name.replace(/\.ts$/, `-${index}.ts`) : name, block)
+  }
+  for (const [name, { text }] of names) {
+    mkdirSync(dirname(join(scratch, name)), { recursive: true })
+    writeFileSync(join(scratch, name), `${text}\nexport {}\n`)
+  }
   const compilerOptions = {
     noUnusedLocals: false,
     paths: {
@@ -51,7 +61,7 @@ function checkTypes(blocks: readonly Block[]): void {
   }
   writeFileSync(
     join(scratch, 'tsconfig.json'),
-    JSON.stringify({ extends: '../../../tsconfig.json', compilerOptions, include: ['*.ts'] }),
+    JSON.stringify({ extends: '../../../tsconfig.json', compilerOptions, include: ['**/*.ts'] }),
   )
   const tsc = spawnSync(join(repository, 'node_modules', '.bin', 'tsc'), ['-p', scratch, '--pretty', 'false'], {
     encoding: 'utf8',
@@ -59,7 +69,7 @@ function checkTypes(blocks: readonly Block[]): void {
   })
   checked += blocks.length
   for (const found of tsc.stdout.matchAll(/^(.*?)\((\d+),(\d+)\): (.*)$/gm)) {
-    const block = names.get(found[1]!.split('/').at(-1)!)
+    const block = names.get(found[1]!)
     problems.push(block ? `${block.page}:${block.line + Number(found[2])}: ${found[4]}` : found[0])
   }
   if (tsc.status !== 0 && problems.length === 0) problems.push(`tsc failed: ${tsc.stdout}${tsc.stderr}`)
