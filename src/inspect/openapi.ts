@@ -22,6 +22,7 @@ export function openApiDocument(routes: readonly AnyRoute[], version: string): o
     },
     paths,
     components: {
+      schemas: eventSchemas(routes),
       securitySchemes: {
         token: { type: 'http', scheme: 'bearer' },
         password: { type: 'http', scheme: 'basic' },
@@ -40,6 +41,7 @@ function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
     operationId: route.id,
     summary: route.summary,
     'x-role': route.role,
+    ...eventsOf(route),
     security: route.role === 'none' ? [] : security,
     ...(route.query ? { requestParams: { query: route.query as unknown as z.ZodObject } } : {}),
     ...(route.body ? { requestBody: { required: true, content: { 'application/json': { schema: route.body } } } } : {}),
@@ -50,6 +52,25 @@ function operationOf(route: AnyRoute): ZodOpenApiOperationObject {
       '5XX': failed,
     },
   }
+}
+
+/** By the names that a stream's events have in `x-events`. */
+function eventSchemas(routes: readonly AnyRoute[]): Record<string, z.ZodType> {
+  const schemas = routes.flatMap((route) => (route.kind === 'stream' ? Object.values(route.events) : []))
+  return Object.fromEntries(schemas.map((schema) => [idOf(schema), schema]))
+}
+
+function idOf(schema: z.ZodType): string {
+  return schema.meta()?.id ?? ''
+}
+
+function eventsOf(route: AnyRoute): object {
+  if (route.kind !== 'stream') return {}
+  const refs = Object.entries(route.events).map(([name, schema]) => [
+    name,
+    { $ref: `#/components/schemas/${idOf(schema)}` },
+  ])
+  return { 'x-events': Object.fromEntries(refs) as object }
 }
 
 function contentOf(route: AnyRoute): Record<string, { schema: z.ZodType }> {

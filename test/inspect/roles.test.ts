@@ -25,6 +25,8 @@ const expected: Readonly<Record<string, Asker | 'none'>> = {
   'POST /api/v1/session/disconnect': 'operate',
   'POST /api/v1/session/revoke': 'operate',
   'POST /api/v1/session/expire': 'operate',
+  'POST /api/v1/session/trace': 'operate',
+  'GET /api/v1/traces': 'read',
   'POST /api/v1/sessions/actions': 'operate',
   'POST /api/v1/filter/check': 'read',
   'GET /api/v1/filter/words': 'read',

@@ -219,6 +219,7 @@ export class EventReader {
 interface Operation {
   readonly operationId: string
   readonly 'x-role': string
+  readonly 'x-events'?: object
   readonly parameters?: readonly { readonly name: string; readonly in: string; readonly required?: boolean }[]
   readonly requestBody?: object
   readonly responses: Readonly<

@@ -45,7 +45,7 @@ export const messageRoutes: readonly AnyRoute[] = [
     path: '/api/v1/retained/message',
     id: 'getRetainedMessage',
     role: 'read',
-    summary: 'A retained message with its payload, cut at maxTapPayloadBytes',
+    summary: 'A retained message with its payload, cut at maxInspectedPayloadBytes',
     query: oneTopic,
     answer: retainedMessage,
     handle: ({ host, query }) => {

@@ -5,7 +5,7 @@ import { StatemqError } from '../../errors.ts'
 import type { InspectHost } from '../host.ts'
 import { ApiError } from '../problem.ts'
 import { jsonRoute, type AnyRoute, type Ask } from '../route.ts'
-import { wellFormed } from '../schemas-asked.ts'
+import { clientId, wellFormed } from '../schemas-asked.ts'
 import { ban, empty, list } from '../schemas.ts'
 
 const filled = wellFormed.min(1).max(65_535)
@@ -71,7 +71,24 @@ function endDrain({ host, audit }: { readonly host: InspectHost; readonly audit:
 
 const drainState = z.object({ isDraining: z.boolean() }).meta({ id: 'DrainState' })
 
-/** Who may come, and whether anybody may. */
+const traceAsked = z.strictObject({ clientId, seconds: z.int().min(0).max(86_400) }).meta({ id: 'TraceRequest' })
+const trace = z.object({
+  id: z.string(),
+  clientId: z.string().nullable(),
+  principal: z.string().nullable(),
+  untilMs: z.number(),
+})
+
+/** One trace for one client: another time takes the place of the one there is. */
+function traceClient({ host, body, audit }: Ask<undefined, z.output<typeof traceAsked>>) {
+  const { clientId: client, seconds } = body
+  for (const one of host.broker.traces()) if (one.target.clientId === client) one.end()
+  const untilMs = seconds === 0 ? null : host.broker.trace({ clientId: client }, { forSeconds: seconds }).untilMs
+  audit.done('session.trace', { clientId: client, seconds }, 'done')
+  return { clientId: client, untilMs }
+}
+
+/** Who may come, and whether anybody may; who is watched closely. */
 export const steeringRoutes: readonly AnyRoute[] = [
   jsonRoute({
     method: 'GET',
@@ -106,6 +123,32 @@ export const steeringRoutes: readonly AnyRoute[] = [
       if (!isGone) throw new ApiError(404, 'there is no such ban')
       return {}
     },
+  }),
+  jsonRoute({
+    method: 'GET',
+    path: '/api/v1/traces',
+    id: 'listTraces',
+    role: 'read',
+    summary: 'Clients whose packets and steps are written to the log',
+    answer: z.object({ traces: list(trace) }).meta({ id: 'Traces' }),
+    handle: ({ host }) => ({
+      traces: host.broker.traces().map(({ id, untilMs, target }) => ({
+        id,
+        untilMs,
+        clientId: target.clientId ?? null,
+        principal: target.principal ?? null,
+      })),
+    }),
+  }),
+  jsonRoute({
+    method: 'POST',
+    path: '/api/v1/session/trace',
+    id: 'traceSession',
+    role: 'operate',
+    summary: 'Writes what a client does to the log, for some time; 0 seconds: no more',
+    body: traceAsked,
+    answer: z.object({ clientId: z.string(), untilMs: z.number().nullable() }).meta({ id: 'TraceState' }),
+    handle: traceClient,
   }),
   jsonRoute({
     method: 'GET',

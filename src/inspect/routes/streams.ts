@@ -140,7 +140,7 @@ export const streamRoutes: readonly AnyRoute[] = [
     query: eventsQuery,
     events: {
       stats: brokerStats,
-      census: z.object({ atMs: z.number(), states, flows: list(flow) }),
+      census: z.object({ atMs: z.number(), states, flows: list(flow) }).meta({ id: 'CensusRecord' }),
       transition: transitionRecord,
       event: z.looseObject({ type: z.string(), atMs: z.number() }).meta({ id: 'BrokerEvent' }),
       lost,
