@@ -149,7 +149,7 @@ function queuedOf(publication: Publication, qos: QueuedDetail['qos']): QueuedDet
   }
 }
 
-export function willOf(host: WillHost): WillDetail {
+function willOf(host: WillHost): WillDetail {
   const { summary, dueAtMs } = host
   const { verdict, reason, rule } = host.foresee()
   return {

@@ -60,7 +60,7 @@ export const verbs: { readonly [Type in SessionAction['type']]: Verb } = {
 }
 
 /** Roles as they were typed: one a line, or with commas; a role may hold spaces. */
-export function rolesIn(text: string): string[] {
+function rolesIn(text: string): string[] {
   const roles = text.split(/[,\n]/).map((role) => role.trim())
   return [...new Set(roles.filter((role) => role !== ''))]
 }

@@ -10,7 +10,7 @@ export interface Payload {
   readonly json: string | undefined
 }
 
-export function bytesOf(base64: string): Uint8Array {
+function bytesOf(base64: string): Uint8Array {
   return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0))
 }
 
