@@ -37,6 +37,8 @@ const reloadable = {
   bans: true,
 } satisfies Record<Exclude<ReloadableOption, 'hooks'>, true>
 
+export const reloadableNames = Object.keys(reloadable) as readonly (keyof typeof reloadable)[]
+
 /** What a reload works on. */
 export interface Running {
   readonly broker: Broker
@@ -124,8 +126,7 @@ export class Reloader {
   async #apply(prepared: Prepared): Promise<void> {
     const { broker, log } = this.#running
     const { kept, gone, fresh } = this.#compare(prepared)
-    const names = Object.keys(reloadable) as (keyof typeof reloadable)[]
-    const changes: ReloadOptions = Object.fromEntries(names.map((name) => [name, prepared.broker[name]]))
+    const changes: ReloadOptions = Object.fromEntries(reloadableNames.map((name) => [name, prepared.broker[name]]))
     // In between a listener may have neither its old authenticators nor its new ones from the broker,
     // and would be refused as open to everybody: until the broker has its options, it gets all as its own.
     for (const { open, options } of kept) await open.listener.reload({ ...identityOf(prepared), ...options })
@@ -191,7 +192,7 @@ export class Reloader {
     const { log, prepared } = this.#running
     const before = prepared.settings.config
     const names = new Set([...Object.keys(config), ...Object.keys(before)])
-    const ignored = ['listeners', 'drainTimeoutMs', 'drain', ...Object.keys(reloadable)]
+    const ignored = ['listeners', 'drainTimeoutMs', 'drain', ...reloadableNames] as readonly string[]
     const changed = [...names].filter((name) => {
       const key = name as keyof typeof config
       const [now, then] = [config, before].map((one) => (key === 'inspect' ? fixedInspect(one.inspect) : one[key]))

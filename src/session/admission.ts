@@ -5,6 +5,7 @@ import { ReasonCode } from '../reason-codes.ts'
 import { isReservedTopic } from '../router/topics.ts'
 import { decidedByHook, hookDenied, hookFailed, withTimeout } from './decide.ts'
 import { decided, decidedByRoles, withRedirect } from './decided.ts'
+import { doorName } from './door.ts'
 import { grantedExpiry } from './modifiers.ts'
 import { settleClientId, takeoverOf } from './ownership.ts'
 import { isRevokedSince } from './registry.ts'
@@ -26,7 +27,12 @@ export async function runAdmission(session: Session, grant: Grant): Promise<Admi
   const turnedAway = core.door.refusal(session, grant.principal)
   if (turnedAway) {
     const { type: _deny, reasonCode, reason, ...redirect } = turnedAway
-    const decision = decided('operator', 'door', withRedirect(reason, redirect.serverReference), reasonCode)
+    const decision = decided(
+      'operator',
+      doorName(reasonCode),
+      withRedirect(reason, redirect.serverReference),
+      reasonCode,
+    )
     return { type: 'denied', reasonCode, reason, decision, ...redirect }
   }
   const fault = settleClientId(session, grant)

@@ -16,6 +16,7 @@ import { ReasonCode } from '../reason-codes.ts'
 import { admitAtOnce } from './admission.ts'
 import { hookFailed, withTimeout } from './decide.ts'
 import { decided, withRedirect } from './decided.ts'
+import { doorName } from './door.ts'
 import { currentPolicy } from './entrances.ts'
 import { fixedPropertiesOf } from './fixed-properties.ts'
 import { makeGrant, proposedProperties } from './grants.ts'
@@ -24,8 +25,8 @@ import type { Session } from './session.ts'
 
 const ReAuthenticate = ReasonCode.ReAuthenticate
 
-/** What the authenticators say, or a limit in their place. */
-type Decision = ChainDecision & { readonly limit?: 'maxAuthRounds' | 'maxAuthBytes' }
+/** What the authenticators say, or whoever decides in their place: then none of them was asked. */
+type Decision = ChainDecision & { readonly unasked?: { readonly by: 'limit' | 'operator'; readonly name: string } }
 
 /**
  * One authentication under way, with its secrets. It is the only place where they are kept, it is
@@ -165,12 +166,15 @@ function decide(session: Session, exchange: Exchange, connect: ConnectRequest): 
   const { policy, core } = session
   session.decidedAfter = core.registry.revocations
   const turnedAway = core.door.refusal(session, undefined)
-  if (turnedAway) return { verdict: turnedAway, authenticator: 'none' }
+  if (turnedAway) {
+    const unasked = { by: 'operator', name: doorName(turnedAway.reasonCode) } as const
+    return { verdict: turnedAway, authenticator: 'none', unasked }
+  }
   const { maxAuthRounds, maxAuthBytes, decisionTimeoutMs } = policy.limits
   if (exchange.round > maxAuthRounds || exchange.bytes > maxAuthBytes) {
     const refusal = deny(ReasonCode.NotAuthorized, 'the authentication exchange is too long')
-    const limit = exchange.round > maxAuthRounds ? 'maxAuthRounds' : 'maxAuthBytes'
-    return { verdict: refusal, authenticator: 'none', limit }
+    const name = exchange.round > maxAuthRounds ? 'maxAuthRounds' : 'maxAuthBytes'
+    return { verdict: refusal, authenticator: 'none', unasked: { by: 'limit', name } }
   }
   // Nobody is asked: what an authenticator would get to see costs more than the answer.
   if (policy.authenticators.length === 0) return undecided(connect.authenticationMethod, false, policy)
@@ -256,9 +260,9 @@ export async function runAuthentication(session: Session): Promise<Authenticatio
   return { type: 'denied', reasonCode, reason, decision, ...(serverReference === undefined ? {} : { serverReference }) }
 }
 
-function refusedBy({ authenticator, limit }: Decision, { reasonCode, reason, serverReference }: Deny) {
+function refusedBy({ authenticator, unasked }: Decision, { reasonCode, reason, serverReference }: Deny) {
   const text = withRedirect(reason, serverReference)
-  if (limit !== undefined) return decided('limit', limit, text, reasonCode)
+  if (unasked !== undefined) return decided(unasked.by, unasked.name, text, reasonCode)
   // Nobody had an opinion.
   return authenticator === 'none'
     ? decided('broker', '', text, reasonCode)

@@ -14,6 +14,11 @@ import type { Session } from './session.ts'
 
 type DoorParts = Pick<SessionCore, 'clock' | 'deadlines' | 'events' | 'registry' | 'limits'>
 
+/** What of an operator's has refused a client, as a history names it. */
+export function doorName(reasonCode: ReasonCode): 'bans' | 'drain' {
+  return reasonCode === ReasonCode.Banned ? 'bans' : 'drain'
+}
+
 /** How many sessions are looked at in one turn of the event loop. */
 const SESSIONS_PER_TURN = 1_000
 

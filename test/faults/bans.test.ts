@@ -342,3 +342,23 @@ describe('over sockets', () => {
     await bad.expectClosed()
   })
 })
+
+test('a history says that it was a ban, or that the broker is drained', async () => {
+  const { broker, answered, owner, advance } = start({ history: true })
+  broker.bans.add({ clientId: 'a' })
+  broker.bans.add({ principal: 'eve' })
+  await answered(home, owner('a'), 0x8a)
+  await answered(home, owner('b', { username: 'eve' }), 0x8a)
+  await broker.drain({ serverReference: 'elsewhere' })
+  await answered(home, owner('c'), 0x9c)
+  await advance(0)
+  const decisionOf = (clientId: string) => {
+    const { by, name, reason, reasonCode } = broker.inspection.history(clientId).at(-1)!.decision!
+    return [by, name, reason, reasonCode]
+  }
+  expect(['a', 'b', 'c'].map(decisionOf)).toEqual([
+    ['operator', 'bans', 'banned', 0x8a],
+    ['operator', 'bans', 'banned', 0x8a],
+    ['operator', 'drain', 'the broker is being drained; sent to elsewhere', 0x9c],
+  ])
+})

@@ -4,7 +4,8 @@ import { expect, onTestFinished, test } from 'vitest'
 
 import { createBroker } from '../../../src/broker.ts'
 import { prepare } from '../../../src/cli/prepare.ts'
-import { Reloader, type OpenListener } from '../../../src/cli/reload.ts'
+import { configSchema } from '../../../src/cli/config-schema.ts'
+import { Reloader, reloadableNames, type OpenListener } from '../../../src/cli/reload.ts'
 import { resolveSettings } from '../../../src/cli/settings.ts'
 import { TestLog } from '../../identity/authn-scene.ts'
 import { tempFolder } from '../../support/temp-files.ts'
@@ -75,4 +76,55 @@ test('a step that fails is told of, and the next request is served', async () =>
   write(config('one'))
   reloader.request()
   await log.logged('was reloaded')
+})
+
+test('bans of the file are taken anew, and those of run time stay; how to stop next time is taken, too', async () => {
+  const head = 'listeners: [{ transport: tcp, port: 0 }]\n'
+  const { running, log, write, reloader } = await start(`${head}bans: [{ clientId: a }, { principal: eve }]\n`)
+  const { bans } = running.broker
+  bans.add({ clientId: 'mine' })
+  write(`${head}bans: [{ principal: eve }, { address: 10.0.0.0/8 }]\ndrain: { perSecond: 5 }\n`)
+  reloader.request()
+  await log.logged('the configuration was reloaded')
+  expect(bans.list().map(({ id: _id, createdAtMs: _at, ...ban }) => ban)).toEqual([
+    { principal: 'eve', reason: '', by: 'configuration', untilMs: null },
+    { clientId: 'mine', reason: '', by: 'operator', untilMs: null },
+    { address: '10.0.0.0/8', reason: '', by: 'configuration', untilMs: null },
+  ])
+  expect(running.prepared.settings.config.drain).toEqual({ perSecond: 5 })
+  write(`${head}bans: [{ address: 10.0.0.0/99 }]\n`)
+  reloader.request()
+  await log.logged('the configuration was not reloaded; nothing has changed')
+  expect(bans.list()).toHaveLength(3)
+  expect(log.lines.filter(({ message }) => message.includes('need a restart'))).toEqual([])
+})
+
+test('what of the file is not taken anew is named in the log, every option of it', async () => {
+  const head = 'listeners: [{ transport: tcp, port: 0 }]\n'
+  const values: Readonly<Record<string, string>> = {
+    overflowPolicy: 'disconnect',
+    sharedSubscriptionStrategy: 'sticky',
+    responseInformation: 'x',
+    maximumQoS: '1',
+    retainAvailable: 'false',
+    wildcardSubscriptionAvailable: 'false',
+    subscriptionIdentifiersAvailable: 'false',
+    sharedSubscriptionAvailable: 'false',
+    history: 'true',
+    sysTopics: '{ intervalSeconds: 5 }',
+    inspect: '{ port: 0 }',
+    store: '{ type: memory }',
+    logLevel: 'debug',
+  }
+  const taken = ['listeners', 'drain', 'drainTimeoutMs', ...reloadableNames]
+  expect([...Object.keys(values), ...taken].toSorted()).toEqual(Object.keys(configSchema.shape).toSorted())
+  const { log, write, reloader } = await start(head)
+  write(
+    `${head}${Object.entries(values)
+      .map(([name, value]) => `${name}: ${value}\n`)
+      .join('')}`,
+  )
+  reloader.request()
+  const { options } = await log.logged('need a restart')
+  expect((options as string[]).toSorted()).toEqual(Object.keys(values).toSorted())
 })
