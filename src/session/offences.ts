@@ -2,6 +2,7 @@ import type { BanSubject } from '../bans.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { holderOf } from './address-range.ts'
 import type { Bans } from './bans.ts'
+import { decided } from './decided.ts'
 import { MinuteCounts } from './minute-counts.ts'
 import type { Session } from './session.ts'
 
@@ -34,16 +35,20 @@ export class Offences {
     const { maxFlapsPerMinute, maxFlapsPerPrincipalPerMinute } = session.policy.limits
     const { principal } = session.grant ?? {}
     const reason = 'connected too often within a minute'
-    const offended =
-      this.#client(session, 'flap', maxFlapsPerMinute, reason) ||
-      (principal !== undefined &&
-        this.#count(session, `flap p${principal}`, maxFlapsPerPrincipalPerMinute, { principal }, reason))
-    if (!offended) return
+    const limit = this.#client(session, 'flap', maxFlapsPerMinute, reason)
+      ? 'maxFlapsPerMinute'
+      : principal !== undefined &&
+          this.#count(session, `flap p${principal}`, maxFlapsPerPrincipalPerMinute, { principal }, reason)
+        ? 'maxFlapsPerPrincipalPerMinute'
+        : undefined
+    if (limit === undefined) return
+    const reasonCode = ReasonCode.ConnectionRateExceeded
+    const decision = decided('limit', limit, reason, reasonCode)
     const { connection } = session
     // Behind the transition under way: it is what brought the session online.
     queueMicrotask(() => {
       if (session.connection !== connection) return
-      session.send({ type: 'session.disconnect', reasonCode: ReasonCode.ConnectionRateExceeded, reason })
+      session.send({ type: 'session.disconnect', reasonCode, reason, decision })
     })
   }
 

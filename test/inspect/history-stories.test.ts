@@ -238,6 +238,19 @@ describe('a connection that was refused, and by whom', () => {
       line: 'authenticating.identity -> expired | broker: no authenticator accepted the client 0x87',
     },
     {
+      what: 'a ban',
+      options: { bans: [{ clientId: 'client', reason: 'a nuisance' }] },
+      code: 0x8a,
+      line: 'authenticating.identity -> expired | operator bans: banned 0x8a',
+    },
+    {
+      what: 'a limit in place of an authenticator',
+      options: { limits: { maxAuthBytes: 3 }, authenticators: [{ ...people, methods: ['TICKET'] }] },
+      input: { properties: { authenticationMethod: 'TICKET', authenticationData: Buffer.from('four') } },
+      code: 0x87,
+      line: 'authenticating.identity -> expired | limit maxAuthBytes: the authentication exchange is too long 0x87',
+    },
+    {
       what: 'a rule for client identifiers',
       options: { clientIds: { prefix: 'device-' } },
       code: 0x85,
