@@ -116,7 +116,7 @@ describe('the Containerfile', { timeout: 60_000 }, () => {
       const [status] = (await once(child, 'exit')) as [number | null]
       return status
     }
-    const broker = await startCommand(['--port', '0', '--store', 'memory', '--inspect-port', '0'])
+    const broker = await startCommand(['--port', '0', '--data', join(tempFolder(), 'data'), '--inspect-port', '0'])
     const { url } = await broker.logged('the inspector is at')
     const port = Number(new URL(url as string).port)
     expect(await check(port)).toBe(0)
