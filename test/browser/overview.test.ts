@@ -102,7 +102,7 @@ describe('numbers', () => {
     await reads(line('Waiting'), /^Waiting 20 messages [\d.]+ k?B$/)
     await reads(line('QoS 0, and the client was offline'), / 1$/)
     await reads(line('Memory'), /^Memory \d+ MB [\d.]+ MB heap$/)
-    await reads(line('Event loop is late by'), /^Event loop is late by [\d.]+ m?s at most [\d.]+ m?s$/)
+    await reads(line('Event loop delay'), /^Event loop delay [\d.]+ m?s at most [\d.]+ m?s$/)
   })
 
   test('who lets messages wait longest', async () => {

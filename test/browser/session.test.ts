@@ -248,6 +248,15 @@ describe('what an operator does', () => {
     expect(plant.broker.sessions.get('press')?.context.grant?.roles).toEqual(['auditor'])
   })
 
+  test('has a client traced in the log', async () => {
+    const plant = await startPlant()
+    await plant.join('press')
+    const { page } = await visit(plant.url(), { at: at('press') })
+    await page.getByRole('button', { name: 'Trace for 5 min' }).click()
+    await page.getByText(/^It is traced in the log until \d\d:\d\d:\d\d\.$/).waitFor()
+    expect(plant.broker.traces().map(({ target }) => target)).toEqual([{ clientId: 'press' }])
+  })
+
   test('ends a session', async () => {
     const plant = await startPlant()
     await plant.join('press', kept)

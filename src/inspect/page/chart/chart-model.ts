@@ -147,16 +147,18 @@ export function roundedPath(points: ChartArrow['points'], radius = 6): string {
   return `${path}L${last.x} ${last.y}`
 }
 
-/** The middle of the longest straight piece of an arrow: where a number can stand. */
-export function middleOf(points: ChartArrow['points']): { readonly x: number; readonly y: number } {
-  let longest = -1
-  let middle = points[0] ?? { x: 0, y: 0 }
+/** Where a number can stand on an arrow: the middle of its longest straight piece; undefined: there is no room on it. */
+export function roomOn(points: ChartArrow['points']): { readonly x: number; readonly y: number } | undefined {
+  let longest = 0
+  let room: { readonly x: number; readonly y: number } | undefined
   for (let i = 1; i < points.length; i++) {
     const [before, at] = [points[i - 1]!, points[i]!]
-    const length = Math.hypot(at.x - before.x, at.y - before.y)
-    if (length <= longest) continue
+    const [width, height] = [Math.abs(at.x - before.x), Math.abs(at.y - before.y)]
+    // Text needs more room beside each other than above each other.
+    const length = Math.max(width / 2.5, height)
+    if (length < 15 || length <= longest) continue
     longest = length
-    middle = { x: (at.x + before.x) / 2, y: (at.y + before.y) / 2 }
+    room = { x: (at.x + before.x) / 2, y: (at.y + before.y) / 2 }
   }
-  return middle
+  return room
 }

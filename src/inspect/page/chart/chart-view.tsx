@@ -3,7 +3,7 @@ import type { JSX } from 'preact'
 import type { ChartArrow, ChartBox, ChartLayout, ChartStart } from '../../../chart-layout.ts'
 import { rate, short } from '../parts/format.ts'
 import { plainOf } from '../parts/hostile.ts'
-import { familyOf, isOwn, keyOf, middleOf, roundedPath, type Pulse } from './chart-model.ts'
+import { familyOf, isOwn, keyOf, roomOn, roundedPath, type Pulse } from './chart-model.ts'
 
 import './chart.css'
 
@@ -38,8 +38,9 @@ function Arrow({
 }): JSX.Element {
   const path = roundedPath(arrow.points)
   const { label } = arrow
-  const middle = middleOf(arrow.points)
-  const rateAt = label === null ? { x: middle.x, y: middle.y + 4 } : { x: label.x + label.width / 2, y: label.y + 25 }
+  const middle = label === null ? roomOn(arrow.points) : undefined
+  const rateAt =
+    label === null ? middle && { x: middle.x, y: middle.y + 4 } : { x: label.x + label.width / 2, y: label.y + 25 }
   return (
     <g class={`arrow family-${familyOf(arrow.to)} ${perSecond > 0 ? 'flows' : ''}`} data-arrow={keyOf(arrow)}>
       <title>{plainOf([...new Set(arrow.events.map((event) => event.label))].join('\n'))}</title>
@@ -55,7 +56,7 @@ function Arrow({
           {label.text}
         </text>
       )}
-      {perSecond > 0 ? (
+      {perSecond > 0 && rateAt ? (
         <text class="arrow-label arrow-rate" x={rateAt.x} y={rateAt.y}>
           {rate(perSecond)}/s
         </text>
@@ -100,7 +101,7 @@ function Box({ box, props }: { readonly box: ChartBox; readonly props: ChartView
         </text>
       )}
       {loops > 0 ? (
-        <text class="box-loops" x={x + width - 10} y={y + height - 8} text-anchor="end">
+        <text class="box-loops" x={x + 24 + name.length * (depth === 1 ? 8.4 : 7.4)} y={y + 22}>
           ↻ {rate(loops)}/s
         </text>
       ) : null}

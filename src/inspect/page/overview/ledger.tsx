@@ -133,7 +133,7 @@ function Process({ stats, rates }: Props): JSX.Element {
     <Column title="Process">
       <dl class="lines">
         <Line
-          name="Event loop is late by"
+          name="Event loop delay"
           value={milliseconds(loopLagMs.p99)}
           aside={`at most ${milliseconds(loopLagMs.max)}`}
         />

@@ -76,7 +76,8 @@ export function Login(): JSX.Element {
           </button>
         </div>
         <p id="login-hint" class="hint">
-          The broker prints an address with a token when it starts with <code>--inspect-port</code>.
+          The command keeps one in the file <code>inspect-token</code> of its data directory; for an embedder{' '}
+          <code>broker.inspector.url</code> has one.
         </p>
       </form>
     </main>
