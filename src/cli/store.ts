@@ -1,11 +1,13 @@
 import { createReadStream } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 
 import type { Command } from 'commander'
 
 import { StatemqError } from '../errors.ts'
+import type { Environment } from '../store/lmdb-environment.ts'
+import { Progress } from './progress.ts'
 
 interface StoreFlags {
   readonly data: string
@@ -46,9 +48,7 @@ export function addStoreCommand(program: Command, write: (text: string) => void)
   add('import', 'read what export wrote')
     .argument('[file]', 'where from (default: standard input)')
     .action(async (file: string | undefined, { data }: StoreFlags) => {
-      const { importStore } = await import('../store/maintenance.ts')
-      const lines = linesOf(file === undefined ? process.stdin : createReadStream(file))
-      write(`${await importStore(data, lines, progress())} records imported\n`)
+      write(`${await importFrom(data, file)} records imported\n`)
     })
 }
 
@@ -57,7 +57,12 @@ async function verify(data: string, write: (text: string) => void): Promise<void
     import('../store/maintenance.ts'),
     import('../store/verify.ts'),
   ])
-  const { findings, damaged, records, ...counts } = await withStore(data, (store) => verifyStore(store, progress()))
+  const { findings, damaged, records, ...counts } = await withStore(data, (store) =>
+    withProgress('verifying', async (progress) => {
+      const total = recordsIn(store)
+      return verifyStore(store, (done) => progress.tell(done, total > 0 ? done / total : undefined))
+    }),
+  )
   for (const { table, key, problem } of findings) write(`${table} ${key}: ${problem}\n`)
   if (damaged > findings.length) write(`and ${damaged - findings.length} more\n`)
   const { sessions, subscriptions, queuedMessages, retainedMessages, wills } = counts
@@ -69,6 +74,18 @@ async function verify(data: string, write: (text: string) => void): Promise<void
   write(`all of ${records} records are whole\n`)
 }
 
+async function importFrom(data: string, file: string | undefined): Promise<number> {
+  const { importStore } = await import('../store/maintenance.ts')
+  const input = file === undefined ? undefined : createReadStream(file)
+  // What is no file is found when it is read.
+  const total = file === undefined ? 0 : (await stat(file).catch(() => undefined))?.size
+  return withProgress('importing', (progress) =>
+    importStore(data, linesOf(input ?? process.stdin), (records) =>
+      progress.tell(records, input && total ? input.bytesRead / total : undefined),
+    ),
+  )
+}
+
 async function exportTo(data: string, file: string | undefined): Promise<void> {
   const [{ withStore }, { exportLines }] = await Promise.all([
     import('../store/maintenance.ts'),
@@ -78,12 +95,14 @@ async function exportTo(data: string, file: string | undefined): Promise<void> {
     // Sessions and messages are nobody else's business.
     const handle = file === undefined ? undefined : await openNew(file)
     const out = handle?.createWriteStream() ?? process.stdout
-    const tell = progress()
-    let records = 0
-    for (const line of exportLines(store)) {
-      await writeTo(out, `${line}\n`)
-      tell(++records)
-    }
+    await withProgress('exporting', async (progress) => {
+      const total = recordsIn(store)
+      let records = 0
+      for (const line of exportLines(store)) {
+        await writeTo(out, `${line}\n`)
+        progress.tell(++records, total > 0 ? records / total : undefined)
+      }
+    })
     if (handle)
       await new Promise<void>((resolve, reject) =>
         out.end((error?: Error | null) => (error ? reject(error) : resolve())),
@@ -125,13 +144,20 @@ async function* linesOf(input: Readable): AsyncGenerator<string, void> {
   }
 }
 
-/** Tells a person at a terminal now and then how far it is. */
-function progress(): (records: number) => void {
-  if (!process.stderr.isTTY) return () => {}
-  let toldAtMs = Date.now()
-  return (records) => {
-    if (Date.now() - toldAtMs < 1_000) return
-    toldAtMs = Date.now()
-    process.stderr.write(`\r${records} records `)
+/** How many records there are: what a table says of itself, without reading it. */
+function recordsIn({ tables }: Environment): number {
+  const counts = Object.values(tables).map(
+    (one) => (one.getStats() as { readonly entryCount?: number }).entryCount ?? 0,
+  )
+  return counts.reduce((sum, count) => sum + count, 0)
+}
+
+/** Shows how far the work is while it goes on, and nothing of it afterwards. */
+async function withProgress<T>(label: string, work: (progress: Progress) => Promise<T>): Promise<T> {
+  const progress = new Progress(label)
+  try {
+    return await work(progress)
+  } finally {
+    progress.end()
   }
 }
