@@ -90,7 +90,7 @@ export class ChartSteps {
   }
 
   leavesOf(session: Session): Leaves {
-    return session.dormant ? OFFLINE : this.#leaves.of(session.actor.getSnapshot())
+    return session.dormant ? this.#leaves.named('offline') : this.#leaves.of(session.actor.getSnapshot())
   }
 
   /** The actor failed: whatever its snapshot says, its session is over. */
@@ -191,7 +191,6 @@ export class ChartSteps {
 
 const NOWHERE: Leaves = Object.freeze([])
 const EXPIRED: Leaves = Object.freeze(['expired'])
-const OFFLINE: Leaves = Object.freeze(['offline'])
 
 /** What the server changes of a session without leaving a state. Attributes are not here: they may be counters. */
 const CHANGES: readonly string[] = ['session.revoke', 'roles.change', 'properties.change']
@@ -216,10 +215,18 @@ class LeafSets {
       .filter(isLeaf)
       .toSorted((a, b) => a.order - b.order)
       .map(({ path }) => path.join('.'))
-    const key = paths.join(' ')
-    const leaves = this.#byPaths.get(key) ?? Object.freeze(paths)
-    this.#byPaths.set(key, leaves)
+    const leaves = this.named(...paths)
     this.#byNodes.set(nodes, leaves)
+    return leaves
+  }
+
+  named(...paths: string[]): Leaves {
+    const key = paths.join(' ')
+    let leaves = this.#byPaths.get(key)
+    if (leaves === undefined) {
+      leaves = Object.freeze(paths)
+      this.#byPaths.set(key, leaves)
+    }
     return leaves
   }
 }

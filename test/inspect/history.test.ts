@@ -175,6 +175,25 @@ describe('history', () => {
     expect(broker.inspection.census()).toEqual({ offline: 1 })
   })
 
+  test('that begins while sessions wait without an actor counts them once', async () => {
+    const store = { type: 'lmdb', directory: tempFolder() } as const
+    const first = startBroker({ store })
+    await first.broker.ready
+    for (const clientId of ['c', 'd']) (await first.connect({ clientId, ...kept })).drop()
+    await first.settle()
+    await first.close()
+    const { broker, connect, settle } = startBroker({ store })
+    await broker.ready
+    const inspector = await broker.inspect({ port: 0 })
+    expect(broker.inspection.census()).toEqual({ offline: 2 })
+    await connect({ clientId: 'c', ...kept })
+    await settle()
+    expect(broker.inspection.census()).toEqual(countedBySessions(broker))
+    expect(broker.inspection.census()['offline']).toBe(1)
+    expect(broker.inspection.history('d')).toEqual([])
+    await inspector.close()
+  })
+
   test('holds no secret', async () => {
     const canaries = new Canaries()
     const payload = canaries.plant('payload of a will')
