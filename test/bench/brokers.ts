@@ -7,7 +7,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { writeIdentityConfig } from './identity.ts'
 import { findProgram, type Pinning } from './machine.ts'
 
-export type BrokerName = 'statemq' | 'statemq-memory' | 'statemq-open' | 'aedes' | 'mosquitto'
+export type BrokerName =
+  | 'statemq'
+  | 'statemq-memory'
+  | 'statemq-redis'
+  | 'statemq-open'
+  | 'aedes'
+  | 'aedes-redis'
+  | 'mosquitto'
 
 /**
  * `engine`: everything in memory, beside others. `durable`: what is acknowledged is on disk. `identity`: with tokens and
@@ -20,6 +27,8 @@ export interface BrokerKind {
   /** As the table names it. */
   readonly title: string
   command(start: StartOptions): readonly string[]
+  /** A server that it needs, of its own: started before it, and killed after it. What it costs is not counted as the broker's. */
+  beside?(folder: string): readonly string[]
 }
 
 export interface StartOptions {
@@ -113,12 +122,22 @@ export function availableBrokers(repository: string, group: Group): readonly Bro
   })
   const inMemory = (): readonly string[] => ['--store', 'memory']
   if (group === 'durable') {
+    const redis = findProgram('redis-server')
+    const beside = (folder: string): readonly string[] => [
+      ...[redis!, '--port', '0', '--unixsocket', redisSocket(folder), '--dir', folder, '--save', ''],
+      ...['--appendonly', 'yes', '--appendfsync', 'everysec'],
+    ]
+    const inRedis = ({ folder }: StartOptions): readonly string[] => ['--redis', redisSocket(folder)]
     const onDisk = ({ folder, data = join(folder, 'data') }: StartOptions): readonly string[] => [
       ...['--store', 'lmdb', '--durability', 'disk', '--data', data],
     ]
     return [
       ours('statemq', `statemq ${version}, LMDB, flushed`, onDisk),
+      redis === undefined
+        ? undefined
+        : { ...ours('statemq-redis', `statemq ${version}, Redis and BullMQ`, inRedis), beside },
       ours('statemq-memory', 'statemq in memory', inMemory),
+      redis === undefined ? undefined : aedesInRedis(node, beside),
       mosquitto(group),
     ].filter((kind) => kind !== undefined)
   }
@@ -139,6 +158,27 @@ export function availableBrokers(repository: string, group: Group): readonly Bro
     command: ({ port }) => [node, join(import.meta.dirname, 'aedes.mjs'), `${port}`],
   }
   return [ours('statemq', `statemq ${version}`, inMemory), aedes, mosquitto(group)].filter((kind) => kind !== undefined)
+}
+
+function redisSocket(folder: string): string {
+  return join(folder, 'redis.sock')
+}
+
+/**
+ * Aedes with its store and its emitter in Redis, from a folder that AEDES_REDIS names, where
+ * `npm install --legacy-peer-deps aedes aedes-persistence-redis mqemitter-redis` has been run.
+ */
+function aedesInRedis(node: string, beside: BrokerKind['beside'] & object): BrokerKind | undefined {
+  const folder = process.env['AEDES_REDIS']
+  if (folder === undefined) return undefined
+  const version = versionIn(join(folder, 'node_modules', 'aedes', 'package.json'))
+  const script = join(import.meta.dirname, 'aedes-redis.mjs')
+  return {
+    name: 'aedes-redis',
+    title: `Aedes ${version} with Redis`,
+    command: (start) => [node, script, `${start.port}`, redisSocket(start.folder), folder],
+    beside,
+  }
 }
 
 /** A port that was free a moment ago. */
@@ -178,6 +218,16 @@ async function stop(child: ChildProcess, ended: Promise<unknown>, folder: string
   rmSync(folder, { recursive: true, force: true })
 }
 
+function startBeside(command: readonly string[] | undefined): ChildProcess | undefined {
+  if (command === undefined) return undefined
+  const [program = '', ...args] = command
+  const child = spawn(program, args, { stdio: 'ignore' })
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  // It takes connections before the broker's own start has come so far.
+  return child
+}
+
 /** Starts a broker on a free port and waits until it accepts connections. */
 export async function startBroker(
   kind: BrokerKind,
@@ -187,6 +237,7 @@ export async function startBroker(
 ): Promise<RunningBroker> {
   const folder = mkdtempSync(join(workFolder, `${kind.name}-`))
   const port = await freePort()
+  const server = startBeside(kind.beside?.(folder))
   const [program = '', ...args] = pinning.broker(kind.command({ port, entry, raised, folder, data }))
   const logFile = join(folder, 'log')
   const log = openSync(logFile, 'w')
@@ -196,7 +247,10 @@ export async function startBroker(
   const ended = new Promise<void>((resolve) => {
     child.once('error', () => resolve())
     child.once('exit', () => resolve())
-  }).finally(() => running.delete(child))
+  }).finally(() => {
+    running.delete(child)
+    server?.kill('SIGKILL')
+  })
   const lastWords = (): string => readFileSync(logFile, 'utf8').trim().split('\n').slice(-12).join('\n')
   const startedAt = performance.now()
   const deadline = startedAt + startTimeoutMs

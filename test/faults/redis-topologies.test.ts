@@ -131,7 +131,7 @@ describe('behind sentinels', () => {
       // What follows comes to the master only.
       replica.freeze()
       // Nothing is on its way to it, either.
-      await master.admin.client('KILL', 'TYPE', 'replica')
+      await master.admin.call('CLIENT', 'KILL', 'TYPE', 'replica')
       await scene.append()
       await master.kill()
       replica.thaw()
