@@ -268,9 +268,8 @@ describe('what must not get out', () => {
     canaries.add('the operator token', tokens.operate)
     const text = JSON.stringify(log.lines)
     expect(canaries.found(text)).toEqual([])
-    // oxlint-disable-next-line no-control-regex -- none of them may be there
     for (const line of log.audit)
-      for (const value of Object.values(line)) expect(String(value)).not.toMatch(/[\u0000-\u001f\u202e]/)
+      for (const value of Object.values(line)) expect(String(value)).not.toMatch(/[\p{Cc}\u202e]/u)
     expect(log.audit.map(({ name, operation, outcome }) => [name, operation, outcome])).toEqual([
       ['operate', 'publish', 'reached 0'],
       ['', 'login', 'refused'],
@@ -278,7 +277,7 @@ describe('what must not get out', () => {
       ['', 'login', 'done'],
       ['operate', 'session.properties', 'SMQ_SESSION_UNKNOWN'],
     ])
-    expect(Math.max(...log.audit.map(({ clientId }) => String(clientId ?? '').length))).toBe(201)
+    expect(log.audit.at(-1)?.['clientId']).toBe(`${'x'.repeat(200)}…`)
   })
 
   test('no answer has a secret, a stack or the text of an error that is not ours', async () => {
@@ -299,7 +298,7 @@ describe('what must not get out', () => {
       const needed = (get.parameters ?? [])
         .filter(({ required }) => required)
         .map(({ name }): [string, string] => [name, 'x'])
-      const { text } = await raw('GET', `${path}?${new URLSearchParams(needed)}`, { as: 'operate' })
+      const { text } = await raw('GET', `${path}?${new URLSearchParams(needed).toString()}`, { as: 'operate' })
       answers.push(text)
     }
     const { status, body } = await ask('GET', '/api/v1/roles', { as: 'read' })
