@@ -299,7 +299,7 @@ describe('actions', () => {
   })
 })
 
-test('100,000 sessions are scrolled through', { timeout: 300_000 }, async () => {
+test('100,000 sessions are scrolled through', { timeout: 600_000 }, async () => {
   const plant = await startPlant({
     authenticators: [{ name: 'all', authenticate: () => allow({ principal: 'device', roles: ['device'] }) }],
     limits: { maxConnectsPerSecond: Infinity, maxConnections: Infinity },
