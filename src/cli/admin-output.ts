@@ -147,7 +147,7 @@ function willText(will: NonNullable<SessionDetail['will']>): string {
   ])
 }
 
-export function decisionText(decision: Decision | null): string {
+function decisionText(decision: Decision | null): string {
   if (!decision) return ''
   const { by, name, reason } = decision
   return `${by}${name === '' ? '' : ` ${name}`}${reason === '' ? '' : `: ${reason}`}`
