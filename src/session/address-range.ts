@@ -55,7 +55,7 @@ export function readRange(text: string): AddressRange | undefined {
   return prefix < 0 || prefix > address.bits ? undefined : rangeOf(address, prefix)
 }
 
-export function rangeOf({ bits, value }: Address, prefix: number): AddressRange {
+function rangeOf({ bits, value }: Address, prefix: number): AddressRange {
   const first = value >> BigInt(bits - prefix)
   const spelt = spell({ bits, value: first << BigInt(bits - prefix) })
   return { bits, prefix, value: first, text: prefix === bits ? spelt : `${spelt}/${prefix}` }
