@@ -6,6 +6,7 @@ import { logText } from '../log-text.ts'
 import { ConnectSpans } from './connect-spans.ts'
 import { traceContextIn, withTraceContext } from './trace-context.ts'
 
+/** What `openTelemetry` takes. */
 export interface OpenTelemetryOptions {
   readonly tracer: Tracer
   /** Spans of publishes. Default true: each costs some microseconds, also where it is not sampled. */
