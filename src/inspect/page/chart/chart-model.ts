@@ -147,16 +147,18 @@ export function roundedPath(points: ChartArrow['points'], radius = 6): string {
   return `${path}L${last.x} ${last.y}`
 }
 
-/** Where a number can stand on an arrow: the middle of its longest straight piece; undefined: there is no room on it. */
+/**
+ * Where a number can stand on an arrow: the middle of its longest straight piece; undefined: there is no room on it.
+ * A short arrow has room only where it leads straight down, between two boxes above each other.
+ */
 export function roomOn(points: ChartArrow['points']): { readonly x: number; readonly y: number } | undefined {
   let longest = 0
   let room: { readonly x: number; readonly y: number } | undefined
   for (let i = 1; i < points.length; i++) {
     const [before, at] = [points[i - 1]!, points[i]!]
-    const [width, height] = [Math.abs(at.x - before.x), Math.abs(at.y - before.y)]
-    // Text needs more room beside each other than above each other.
-    const length = Math.max(width / 2.5, height)
-    if (length < 15 || length <= longest) continue
+    const length = Math.hypot(at.x - before.x, at.y - before.y)
+    const isShortOne = points.length === 2 && before.x === at.x && length >= 15
+    if (length <= longest || (length < 50 && !isShortOne)) continue
     longest = length
     room = { x: (at.x + before.x) / 2, y: (at.y + before.y) / 2 }
   }

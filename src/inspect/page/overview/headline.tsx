@@ -52,7 +52,7 @@ function troublesOf(stats: BrokerStats, rates: Rates | undefined): Trouble[] {
       text: `The store takes nothing (${stats.store.fault}): messages of QoS 1 and 2 for persistent sessions are not acknowledged.`,
     })
   if (rates !== undefined && rates.dropped > 0)
-    troubles.push({ key: 'drops', text: `${rate(rates.dropped)} messages a second are dropped.` })
+    troubles.push({ key: 'drops', text: `Messages are dropped: ${rate(rates.dropped)} a second.` })
   if (stats.loopLagMs.p99 > noticeableLagMs)
     troubles.push({
       key: 'lag',
