@@ -5,7 +5,17 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 
 import { decode, splitFrame, type Publish, type ServerPacket } from '../support/wire-decode.ts'
-import { connect, puback, pubcomp, publish, pubrec, pubrel, subscribe, type ConnectInput } from '../support/wire.ts'
+import {
+  connect,
+  puback,
+  pubcomp,
+  publish,
+  pubrec,
+  pubrel,
+  subscribe,
+  unsubscribe,
+  type ConnectInput,
+} from '../support/wire.ts'
 import type { History } from './crash-history.ts'
 
 const SESSION_SECONDS = 3_600
@@ -13,15 +23,18 @@ const SESSION_SECONDS = 3_600
 abstract class CrashClient {
   readonly name: string
   protected readonly history: History
+  /** 4: MQTT 3.1.1. */
+  readonly version: 4 | 5
   #socket: Socket | undefined
   #pending: Buffer = Buffer.alloc(0)
   /** A CONNACK said so: from now on every one must find the session. */
   #hasSession = false
   protected isOnline = false
 
-  constructor(history: History, name: string) {
+  constructor(history: History, name: string, version: 4 | 5 = 5) {
     this.history = history
     this.name = name
+    this.version = version
   }
 
   open(port: number): void {
@@ -36,10 +49,10 @@ abstract class CrashClient {
       if (this.#socket === socket) this.#read(socket, chunk)
     })
     const input = {
-      version: 5,
+      version: this.version,
       clientId: this.name,
       cleanStart: false,
-      properties: { sessionExpiryInterval: SESSION_SECONDS },
+      ...(this.version === 5 ? { properties: { sessionExpiryInterval: SESSION_SECONDS } } : {}),
       ...this.connectInput(),
     } satisfies ConnectInput
     socket.write(connect(input))
@@ -64,7 +77,7 @@ abstract class CrashClient {
     this.#pending = Buffer.concat([this.#pending, chunk])
     for (let next = splitFrame(this.#pending); next !== undefined; next = splitFrame(this.#pending)) {
       this.#pending = next.rest
-      this.#take(decode(next.frame, 5))
+      this.#take(decode(next.frame, this.version))
       this.history.tick()
       // What came behind it is lost with the connection.
       if (this.#socket !== socket) return
@@ -102,8 +115,8 @@ export class CrashPublisher extends CrashClient {
   #lastId = 0
   isFinishing = false
 
-  constructor(history: History, name: string, window: number) {
-    super(history, name)
+  constructor(history: History, name: string, window: number, version: 4 | 5 = 5) {
+    super(history, name, version)
     this.#window = window
   }
 
@@ -120,7 +133,7 @@ export class CrashPublisher extends CrashClient {
   }
 
   #packet(packetId: number, payload: string, qos: 1 | 2, dup: boolean): Buffer {
-    return publish({ topic: `p/${this.name}`, payload, qos, packetId, dup })
+    return publish({ version: this.version, topic: `p/${this.name}`, payload, qos, packetId, dup })
   }
 
   #fill(): void {
@@ -162,22 +175,32 @@ export class CrashSubscriber extends CrashClient {
   readonly #unreleased = new Map<number, string>()
   isSubscribed = false
 
-  constructor(history: History, name: string, qos: 1 | 2) {
-    super(history, name)
+  readonly #share: string | undefined
+
+  /** `share`: a group that it is a member of; what any of them gets, the group has. */
+  constructor(history: History, name: string, qos: 1 | 2, version: 4 | 5 = 5, share?: string) {
+    super(history, name, version)
     this.#qos = qos
+    this.#share = share
+  }
+
+  /** Under which name what it gets is counted. */
+  get #account(): string {
+    return this.#share ?? this.name
   }
 
   protected override onConnected(): void {
     if (this.isSubscribed) return
-    const filters = [['p/#', { qos: this.#qos }] as const, ['will/#', { qos: this.#qos }] as const]
-    this.send(subscribe({ packetId: 1, filters }))
+    const names = this.#share === undefined ? ['p/#', 'will/#'] : [`$share/${this.#share}/p/#`]
+    const filters = names.map((name) => [name, { qos: this.#qos }] as const)
+    this.send(subscribe({ version: this.version, packetId: 1, filters }))
   }
 
   protected override onPacket(packet: ServerPacket): void {
     switch (packet.type) {
       case 'suback':
         this.isSubscribed = true
-        return this.history.subscribed(this.name, this.#qos)
+        return this.history.subscribed(this.#account, this.#qos, this.#share === undefined ? [] : ['will'])
       case 'publish':
         return this.#onPublish(packet)
       case 'pubrel':
@@ -189,11 +212,11 @@ export class CrashSubscriber extends CrashClient {
 
   #onPublish({ payload, qos, packetId }: Publish): void {
     if (qos < 2) {
-      this.history.received(this.name, payload)
+      this.history.received(this.#account, payload)
       return this.send(puback(packetId))
     }
     const known = this.#unreleased.get(packetId)
-    if (known === undefined) this.history.received(this.name, payload)
+    if (known === undefined) this.history.received(this.#account, payload)
     else if (known !== payload) this.history.violation(`${this.name} got ${payload} as ${packetId}, which is ${known}`)
     this.#unreleased.set(packetId, payload)
     this.send(pubrec(packetId))
@@ -202,14 +225,22 @@ export class CrashSubscriber extends CrashClient {
 
 /** Leaves a will at QoS 2 with every connection, and never says goodbye. */
 export class CrashWill extends CrashClient {
+  readonly #delaySeconds: number
   #number = 0
   #armed: string | undefined
 
+  /** With a delay it is to come online once: a connection that follows in time would call its will back. */
+  constructor(history: History, name: string, delaySeconds = 0) {
+    super(history, name)
+    this.#delaySeconds = delaySeconds
+  }
+
   protected override connectInput(): ConnectInput {
-    const payload = `will:${this.#number++}`
+    const payload = `will:${this.name}:${this.#number++}`
     this.#armed = payload
     this.history.sent(payload, 2)
-    return { will: { topic: 'will/x', payload, qos: 2 } }
+    const properties = this.#delaySeconds === 0 ? {} : { properties: { willDelayInterval: this.#delaySeconds } }
+    return { will: { topic: 'will/x', payload, qos: 2, ...properties } }
   }
 
   protected override onConnected(): void {
@@ -218,6 +249,104 @@ export class CrashWill extends CrashClient {
   }
 
   protected override onPacket(): void {}
+}
+
+const CHURN_FILTERS = 4
+
+/**
+ * Subscribes and unsubscribes. After each restart it sends a message to each of its topics: those come
+ * that it has, at the QoS that it was given, and no others.
+ */
+export class CrashChurn extends CrashClient {
+  /** By filter: the QoS that was granted; undefined: none; 'asked' while no answer has come. */
+  readonly #granted = new Map<number, 0 | 1 | 2 | undefined | 'asked'>()
+  #isReady = false
+  #packetId = 10
+  #round = 0
+  /** The QoS of each probe that came. */
+  #probes = new Map<number, number>()
+  #under: { readonly filter: number; readonly packetId: number } | undefined
+  isFinishing = false
+  /** Rounds whose probes were looked at. */
+  checks = 0
+
+  protected override onConnected(): void {
+    this.#under = undefined
+    if (!this.#isReady) return this.send(subscribe({ packetId: 1, filters: [['x/end', { qos: 1 }]] }))
+    this.#probe()
+  }
+
+  #probe(): void {
+    this.#round++
+    this.#probes = new Map()
+    const topics = [...Array.from({ length: CHURN_FILTERS }, (_, at) => `x/${at}`), 'x/end']
+    for (const topic of topics) {
+      this.send(publish({ topic, payload: `${this.#round}`, qos: 2, packetId: this.#nextId() }))
+    }
+  }
+
+  #nextId(): number {
+    this.#packetId = 10 + ((this.#packetId + 1) % 60_000)
+    return this.#packetId
+  }
+
+  #change(): void {
+    if (this.isFinishing) return
+    const filter = this.#packetId % CHURN_FILTERS
+    const packetId = this.#nextId()
+    this.#under = { filter, packetId }
+    const isThere = typeof this.#granted.get(filter) === 'number'
+    this.#granted.set(filter, 'asked')
+    const qos = (this.#packetId % 3) as 0 | 1 | 2
+    if (isThere) this.send(unsubscribe({ packetId, filters: [`x/${filter}`] }))
+    else this.send(subscribe({ packetId, filters: [[`x/${filter}`, { qos }]] }))
+  }
+
+  protected override onPacket(packet: ServerPacket): void {
+    switch (packet.type) {
+      case 'suback':
+        if (!this.#isReady) {
+          this.#isReady = true
+          return this.#change()
+        }
+        return this.#answered(packet.packetId, packet.reasonCodes[0] as 0 | 1 | 2)
+      case 'unsuback':
+        return this.#answered(packet.packetId, undefined)
+      case 'pubrec':
+        return this.send(pubrel(packet.packetId))
+      case 'pubrel':
+        return this.send(pubcomp(packet.packetId))
+      case 'publish':
+        return this.#onPublish(packet)
+      default:
+    }
+  }
+
+  #answered(packetId: number, granted: 0 | 1 | 2 | undefined): void {
+    if (this.#under?.packetId !== packetId) return
+    this.#granted.set(this.#under.filter, granted)
+    this.#change()
+  }
+
+  #onPublish({ topic, payload, qos, packetId }: Publish): void {
+    if (qos === 1) this.send(puback(packetId))
+    if (qos === 2) this.send(pubrec(packetId))
+    // Those of earlier processes come late.
+    if (payload !== `${this.#round}`) return
+    if (topic !== 'x/end') return void this.#probes.set(Number(topic.slice(2)), qos)
+    for (const [filter, granted] of this.#granted) {
+      const got = this.#probes.get(filter)
+      if (granted !== 'asked' && granted !== got) {
+        this.history.violation(`${this.name} has x/${filter} at QoS ${granted} and got its message at ${got}`)
+      }
+    }
+    this.checks++
+    // What was asked for when the process ended may be or not.
+    for (const [filter, granted] of this.#granted) {
+      if (granted === 'asked') this.#granted.set(filter, this.#probes.get(filter) as 0 | 1 | 2 | undefined)
+    }
+    this.#change()
+  }
 }
 
 /** Keeps one retained message after the other, each once the one before is acknowledged. */

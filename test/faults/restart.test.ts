@@ -4,7 +4,16 @@ import { join } from 'node:path'
 
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 
-import { allow, StatemqError, type Authenticator, type BrokerEvent, type BrokerOptions } from '../../src/index.ts'
+import {
+  allow,
+  deny,
+  next,
+  StatemqError,
+  type Authenticator,
+  type BrokerEvent,
+  type BrokerOptions,
+  type Hooks,
+} from '../../src/index.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { LmdbStore } from '../../src/store/lmdb.ts'
 import { tempFolder } from '../support/temp-files.ts'
@@ -268,7 +277,7 @@ test('a session that was revoked stays revoked, and its will is not published', 
   expect(after.events.filter(({ type }) => type === 'will.published')).toEqual([])
 })
 
-test('the will of a client that was online when its process was killed is sent once, persistent or not', async () => {
+test('semantics 7.8: the will of a client that was online when its process was killed is sent once, persistent or not', async () => {
   const { start, directory } = machine()
   const before = await start()
   const watcher = await before.connect({ clientId: 'w', ...persistent })
@@ -279,14 +288,14 @@ test('the will of a client that was online when its process was killed is sent o
   // As the next process finds it, if this one is killed now.
   const copy = tempFolder()
   cpSync(join(directory, 'data.mdb'), join(copy, 'data.mdb'))
-  const next = startBroker({ authenticators: [people], store: { type: 'lmdb', directory: copy } })
-  onTestFinished(() => next.close())
-  await next.broker.ready
-  await next.settle()
-  const back = await next.connect({ clientId: 'w', ...persistent })
-  await next.settle()
+  const after = startBroker({ authenticators: [people], store: { type: 'lmdb', directory: copy } })
+  onTestFinished(() => after.close())
+  await after.broker.ready
+  await after.settle()
+  const back = await after.connect({ clientId: 'w', ...persistent })
+  await after.settle()
   expect((await topics(back)).toSorted()).toEqual(['gone/kept', 'gone/passing'])
-  expect([...next.broker.sessions.keys()].toSorted()).toEqual(['kept', 'w'])
+  expect([...after.broker.sessions.keys()].toSorted()).toEqual(['kept', 'w'])
 })
 
 test('a session of which a record is damaged is left out whole, and its client can come in', async () => {
@@ -371,6 +380,37 @@ test('what a listener says of wills and lines holds for those who came through i
   const publisher = await after.connect({ clientId: 'p' })
   for (let at = 0; at < 3; at++) await publisher.publish({ topic: 't', qos: 1 })
   expect(after.broker.sessions.get('c')?.queuedMessages).toBe(1)
+})
+
+test('semantics 7.8: a will that fell due while no broker ran goes by the hooks of its listener', async () => {
+  const { start, directory } = machine()
+  const asked: string[] = []
+  const hooks: Hooks = {
+    onPublish: ({ message, will }) => {
+      if (will) asked.push(message.topic)
+      return asked.length > 1 ? deny(0x87, 'no wills from here') : next()
+    },
+  }
+  const listener = { transport: 'tcp', port: 0, name: 'plant', hooks } as const
+  const before = await start()
+  const { port } = await before.listen(listener)
+  const watcher = await before.connect({ clientId: 'w', ...persistent })
+  await watcher.subscribe([['gone', { qos: 1 }]])
+  watcher.drop()
+  await (await before.tcp(port)).connect({ clientId: 'c', ...persistent, will: { topic: 'gone', qos: 1 } })
+  // Asked about at CONNECT, and let be.
+  expect(asked).toEqual(['gone'])
+  const copy = tempFolder()
+  cpSync(join(directory, 'data.mdb'), join(copy, 'data.mdb'))
+  const after = startBroker({ authenticators: [people], store: { type: 'lmdb', directory: copy } })
+  onTestFinished(() => after.close())
+  await after.broker.ready
+  await after.settle()
+  await after.listen(listener)
+  await vi.waitFor(() => expect(asked).toEqual(['gone', 'gone']))
+  await after.settle()
+  const back = await after.connect({ clientId: 'w', ...persistent })
+  await back.expectNothing()
 })
 
 test('while the store takes nothing, sessions that are to be kept are refused, and others go on', async () => {
