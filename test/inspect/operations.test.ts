@@ -280,6 +280,14 @@ describe('what must not get out', () => {
     expect(log.audit.at(-1)?.['clientId']).toBe(`${'x'.repeat(200)}…`)
   })
 
+  test('what the document does not name stays inside, whoever adds it to an answer', async () => {
+    const { broker, ask } = await startAdmin()
+    const stats = { ...broker.inspection.stats(), password: 'hunter2' }
+    Object.defineProperty(broker.inspection, 'stats', { value: () => stats })
+    const { status, text } = await ask('GET', '/api/v1/stats', { as: 'read' })
+    expect([status, text.includes('hunter2')]).toEqual([200, false])
+  })
+
   test('no answer has a secret, a stack or the text of an error that is not ours', async () => {
     const canaries = new Canaries()
     const password = canaries.plant('password of a client')
