@@ -36,6 +36,11 @@ export const wrong: SessionEvent = { type: 'no.such.event' }
 // @ts-expect-error: no such option
 export const misspelt = (): unknown => createBroker({ limits: { maxQueuedMassages: 5 } })
 console.log(typeof listener)
+// The page of the inspector is in the package.
+const { origin } = new URL((await broker.inspect({ port: 0 })).url)
+const page = await (await fetch(origin)).text()
+const [script] = /assets\\/[^"]+\\.js/.exec(page) ?? []
+if (!script || !(await fetch(origin + '/' + script)).ok) throw new Error('no page')
 const bench = testBroker()
 await (await bench.connect({ clientId: 'a' })).publish({ topic: 'a', qos: 1 })
 await bench.close()
