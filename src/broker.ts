@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Duplex } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Observable } from 'rxjs'
 import { createActor, fromPromise, type ActorRefFrom } from 'xstate'
 
@@ -338,6 +339,7 @@ class Engine implements Broker {
   }
 
   async close({ drainTimeoutMs = 5_000 }: { readonly drainTimeoutMs?: number } = {}): Promise<void> {
+    if (this.state === 'stopped') return
     const stopped = new Promise<void>((resolve) => {
       this.#actor.subscribe({ complete: resolve })
     })
@@ -383,10 +385,6 @@ class Engine implements Broker {
   #assertOpen(): void {
     if (this.#isClosing) throw new StatemqError('SMQ_BROKER_CLOSED')
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /** The defaults, and as many connections as the system gives files for. */

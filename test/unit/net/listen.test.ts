@@ -39,6 +39,8 @@ describe('options', () => {
   })
 
   test.each([
+    {} as ListenerOptions,
+    { transport: 'quic' } as unknown as ListenerOptions,
     { transport: 'tcp', port: -1 },
     { transport: 'tcp', port: 65_536 },
     { transport: 'tcp', port: 1.5 },
