@@ -9,9 +9,20 @@ const lock = JSON.parse(readFileSync(path, 'utf8'))
 
 function platformOf(name) {
   const words = name.split('/').at(-1).split('-')
-  const os = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32'].find((word) => words.includes(word))
-  const cpu = ['arm64', 'arm', 'x64', 'ia32', 'loong64', 'mips64el', 'ppc64', 'riscv64', 's390x', 'wasm32'].find((word) =>
-    words.includes(word),
+  const os = [
+    'aix',
+    'android',
+    'darwin',
+    'freebsd',
+    'linux',
+    'netbsd',
+    'openbsd',
+    'openharmony',
+    'sunos',
+    'win32',
+  ].find((word) => words.includes(word))
+  const cpu = ['arm64', 'arm', 'x64', 'ia32', 'loong64', 'mips64el', 'ppc64', 'riscv64', 's390x', 'wasm32'].find(
+    (word) => words.includes(word),
   )
   if (!os || !cpu) throw new Error(`cannot tell the platform of ${name}`)
   return {

@@ -8,7 +8,7 @@ const MAX_SHOWN = 200
 const unsafe = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
 
 /** Text of others for a log, safe whatever the logger does (threat 95), and no longer than a line. */
-export function shown(text: string): string {
+function shown(text: string): string {
   const cut = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
   return cut.toWellFormed().replace(unsafe, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }

@@ -7,7 +7,7 @@ import { problem } from './schemas.ts'
 const security = [{ token: [] }, { password: [] }, { login: [], csrf: [] }]
 
 /** The API as an OpenAPI 3.1 document, made of the routes themselves. */
-export function openApiDocument(routes: readonly AnyRoute[], version: string): object {
+function openApiDocument(routes: readonly AnyRoute[], version: string): object {
   const paths: ZodOpenApiPathsObject = {}
   for (const route of routes) {
     const method = route.method.toLowerCase() as Lowercase<AnyRoute['method']>

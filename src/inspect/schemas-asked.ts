@@ -79,7 +79,7 @@ export const action = z
   .meta({ id: 'SessionAction' })
 export type SessionAction = z.output<typeof action>
 
-export const target = z
+const target = z
   .union([
     z.strictObject({ filter: filterText.min(1, 'expected a filter; all sessions are: all') }),
     z.strictObject({ clientIds: list(clientId).refine(atMostThousand, 'expected at most 1,000') }),

@@ -19,7 +19,7 @@ const row = {
   inflightMessages: count,
 }
 
-export const sessionRow = z.object(row).meta({ id: 'SessionRow' })
+const sessionRow = z.object(row).meta({ id: 'SessionRow' })
 export const sessionPage = z.object({ total: count, offset: count, rows: list(sessionRow) }).meta({ id: 'SessionPage' })
 
 export const grant = z
@@ -71,7 +71,7 @@ const connection = z
   })
   .meta({ id: 'ConnectionInfo' })
 
-export const subscription = z
+const subscription = z
   .object({
     filter: text,
     requestedQoS: qos,

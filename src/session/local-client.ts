@@ -111,11 +111,7 @@ export class LocalClient implements LocalPeer {
   #limits: MessageLimits
 
   /** `guard` keeps what a consumer throws from reaching the broker. */
-  constructor(
-    guard: <T>(observable: Observable<T>) => Observable<T>,
-    limits: MessageLimits,
-    counters: Counters,
-  ) {
+  constructor(guard: <T>(observable: Observable<T>) => Observable<T>, limits: MessageLimits, counters: Counters) {
     this.#guard = guard
     this.#limits = limits
     this.#connection = new LocalConnection(inProcess, this, counters)

@@ -107,7 +107,7 @@ function invalid(what: string): StatemqError {
 }
 
 /** The same URL for people to read: without what is secret in it. */
-export function withoutSecrets(url: string): string {
+function withoutSecrets(url: string): string {
   return url.replace(/^([a-z+]+:\/\/)[^/]*@/i, '$1').replace(/\?.*$/, '')
 }
 

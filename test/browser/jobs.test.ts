@@ -62,7 +62,10 @@ describe('offline queues', () => {
     const { rows } = await plant.broker.inspection.jobs({ kind: 'offline-queue', offset: 0, limit: 1 })
     await plant.broker.inspection.dropJob(rows[0]!.id)
     await page.getByRole('dialog').getByRole('button', { name: 'Give up 1' }).click()
-    await reads(page.getByRole('dialog').getByRole('alert'), /That did not work: .*: it is not there any more SMQ_API_NOT_FOUND$/)
+    await reads(
+      page.getByRole('dialog').getByRole('alert'),
+      /That did not work: .*: it is not there any more SMQ_API_NOT_FOUND$/,
+    )
   })
 })
 

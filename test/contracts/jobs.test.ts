@@ -11,6 +11,7 @@ import { Deadlines } from '../../src/session/deadlines.ts'
 import { systemClock } from '../../src/session/system-clock.ts'
 import { RedisStore } from '../../src/store/redis.ts'
 import { startRedis, type TestRedis } from '../support/redis-server.ts'
+import { elapsed } from '../support/moments.ts'
 
 let server: TestRedis | undefined
 let prefix = ''
@@ -394,7 +395,7 @@ describe('jobs of BullMQ', () => {
       // Nothing renews a lock meanwhile, and then BullMQ takes the job for stalled.
       if (job.session === 1) for (const until = Date.now() + 600; Date.now() < until;);
       await run(job)
-      if (job.session === 1) await new Promise((resolve) => setTimeout(resolve, 500))
+      if (job.session === 1) await elapsed(500)
     }
     jobs.schedule(slow)
     jobs.schedule(next)

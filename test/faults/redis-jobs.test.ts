@@ -7,6 +7,7 @@ import { createBroker, type Broker, type BrokerEvent, type BrokerOptions } from 
 import { RawClient } from '../support/raw-client.ts'
 import { startRedis, type TestRedis } from '../support/redis-server.ts'
 import { publish } from '../support/wire.ts'
+import { elapsed } from '../support/moments.ts'
 
 async function redisServer(): Promise<TestRedis> {
   const redis = await startRedis()
@@ -109,7 +110,7 @@ test('what fell due while nobody ran is done by the next broker; what is later w
   await eventually(async () => expect(await countJobs(url)).toEqual({ ...counts, delayed: 5 }))
   await before.broker.close()
   expect(await countJobs(url)).toMatchObject({ failed: 0, active: 0 })
-  await new Promise((resolve) => setTimeout(resolve, 1_100))
+  await elapsed(1_100)
   const after = await brokerOn(url)
   await eventually(() => expect(after.events('will.published').map(({ clientId }) => clientId)).toEqual(['soon']))
   await eventually(() => expect([...after.broker.sessions.keys()].toSorted()).toEqual(['later', 'w']))
@@ -124,7 +125,7 @@ test('threat 100: a will that is due while its client comes back has one outcome
   for (let round = 0; round < 10; round++) {
     ;(await connect({ clientId: `c${round}`, ...lasting(60), will: will('gone', 1) })).drop()
   }
-  await new Promise((resolve) => setTimeout(resolve, 960))
+  await elapsed(960)
   await Promise.all(Array.from({ length: 10 }, (_, round) => connect({ clientId: `c${round}`, ...lasting(60) })))
   await eventually(() => expect(events('will.published', 'will.cancelled', 'will.withheld')).toHaveLength(10))
   await eventually(async () => expect(await countJobs(url)).toEqual(counts))
@@ -137,7 +138,7 @@ test('while Redis is away nothing is done, and all of it when it is back', async
   ;(await connect({ clientId: 'c', ...lasting(1), will: will('gone', 1) })).drop()
   await eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: 2 }))
   await redis.kill()
-  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  await elapsed(1_500)
   expect(events('will.published', 'session.expired')).toEqual([])
   await redis.start()
   await eventually(() => expect(events('will.published', 'session.expired')).toHaveLength(2))
@@ -156,7 +157,7 @@ test('threat 19: a full Redis puts wills off, and ends sessions all the same', a
   const publisher = await connect({ clientId: 'p' })
   publisher.send(publish({ topic: 't', qos: 1, packetId: 1 }))
   await publisher.expectDisconnect(0x97)
-  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  await elapsed(1_500)
   expect(events('will.published')).toEqual([])
   await redis.admin.config('SET', 'maxmemory', '0')
   await eventually(() => expect(events('will.published')).toHaveLength(1))

@@ -12,6 +12,7 @@ import { contentsOf, message } from '../contracts/store-cases.ts'
 import { freePorts, startRedis, type TestRedis, type TestRedisOptions } from '../support/redis-server.ts'
 import { tempFolder } from '../support/temp-files.ts'
 import { serverWithWaitAof } from '../support/waitaof-server.ts'
+import { elapsed } from '../support/moments.ts'
 
 async function serverWith(
   settings: Readonly<Record<string, string>>,
@@ -50,7 +51,7 @@ class Scene {
         return await this.store.durable()
       } catch (error) {
         if ((error as { code?: string }).code !== 'SMQ_STORE_UNAVAILABLE') throw error
-        await new Promise((resolve) => setTimeout(resolve, 50))
+        await elapsed(50)
       }
     }
   }

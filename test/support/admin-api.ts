@@ -53,7 +53,7 @@ export interface Logged {
   readonly details: object
 }
 
-export class LogLines implements Logger {
+class LogLines implements Logger {
   readonly lines: Logged[] = []
   readonly debug = this.#at('debug')
   readonly info = this.#at('info')
@@ -90,8 +90,6 @@ export class LogLines implements Logger {
     )
   }
 }
-
-export type Admin = Awaited<ReturnType<typeof startAdmin>>
 
 /** Opens a broker on real time with the admin API on a free port. */
 export async function startAdmin(inspect: InspectOptions = {}, options: BrokerOptions = {}) {

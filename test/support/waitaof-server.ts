@@ -14,7 +14,7 @@ const backports =
  */
 export function serverWithWaitAof(): string | undefined {
   for (const name of ['redis-server', 'valkey-server']) {
-    const { stdout = '' } = spawnSync(name, ['--version'], { encoding: 'utf8' })
+    const stdout = String(spawnSync(name, ['--version'], { encoding: 'utf8' }).stdout)
     const [, major = '0', minor = '0'] = /v=(\d+)\.(\d+)/.exec(stdout) ?? []
     if (Number(major) > 7 || (Number(major) === 7 && Number(minor) >= 2)) return name
   }

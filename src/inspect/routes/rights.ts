@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-import type { ExplainRequest } from '../../session/explain.ts'
+import type { Broker } from '../../api.ts'
 import { plain } from '../plain.ts'
 import { jsonRoute, type AnyRoute } from '../route.ts'
 import { question } from '../schemas-asked.ts'
@@ -42,7 +42,8 @@ export const rightsRoutes: readonly AnyRoute[] = [
     summary: 'What a client may do and why, or why it was refused last',
     body: question,
     answer: explanation,
-    handle: ({ host, body }) => plain(host.broker.explain(body as ExplainRequest)) as z.input<typeof explanation>,
+    handle: ({ host, body }) =>
+      plain(host.broker.explain(body as Parameters<Broker['explain']>[0])) as z.input<typeof explanation>,
   }),
   jsonRoute({
     method: 'GET',
