@@ -145,8 +145,8 @@ describe('on a terminal', () => {
       /the two passwords differ/,
     ],
     ['an empty one', [['Password', '\r']], /the password is empty/],
-    ['Ctrl-C', [['Password', '\u0003']], /no password was given/],
-    ['Ctrl-D', [['Password', '\u0004']], /no password was given/],
+    ['Ctrl-C', [['Password', '\u0003']], /nothing was typed/],
+    ['Ctrl-D', [['Password', '\u0004']], /nothing was typed/],
   ])('%s changes nothing', (_name, steps, message) => {
     const file = newFile()
     const { status, shown } = passwdOnTerminal([file, 'anna'], ...steps)

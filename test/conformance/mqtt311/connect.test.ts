@@ -255,8 +255,8 @@ describe('what CONNECT does', () => {
     [0x8c, 4],
     [0x87, 5],
     [0x8a, 5],
-    [0x9c, undefined],
-    [0x9d, undefined],
+    [0x9c, 3],
+    [0x9d, 3],
   ] as const)(
     'MQTT-3.2.2-4 MQTT-3.2.2-5 MQTT-3.2.2-6 a refusal with code %s is return code %s, or none, and the end',
     async (reasonCode, returnCode) => {
