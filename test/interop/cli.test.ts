@@ -77,10 +77,11 @@ describe('a command line that is wrong ends with status 2', () => {
     [['start', 'now'], /too many arguments/],
     [['--port', 'http'], /Expected a number from 0 to 65535/],
     [['--store', 'disk'], /'disk' is invalid. Allowed choices are lmdb, memory/],
-    [['--durability', 'fsync'], /'fsync' is invalid. Allowed choices are disk, os/],
+    [['--durability', 'never'], /'never' is invalid. Allowed choices are disk, os, everysec, fsync/],
+    [['--durability', 'fsync'], /--durability fsync: lmdb has disk and os/],
     [['--data='], /Expected a name\./],
     [['--store', 'memory', '--data', 'x'], /^statemq: The command line is not valid: --data is for --store lmdb/],
-    [['--set', 'store=memory', '--durability', 'os'], /--durability is for --store lmdb/],
+    [['--set', 'store=memory', '--durability', 'os'], /--durability: in memory nothing outlives the process/],
     [['--log-level', 'loud'], /Allowed choices are trace, debug, info/],
     [['--set', 'limits'], /^statemq: The command line is not valid: --set limits: expected path=value/],
     [['chart', '--machine', 'door'], /Allowed choices are session, will, broker/],
@@ -122,7 +123,7 @@ describe('statemq check', () => {
       err:
         `${file}:2:3: limits.maxQueuedMesages: unknown key; did you mean maxQueuedMessages?\n` +
         `${file}:3:17: allowAnonymous: expected a boolean, found a string\n` +
-        '--set store=disk: store.type: expected one of "lmdb", "memory"\n',
+        '--set store=disk: store.type: expected one of "lmdb", "memory", "redis"\n',
     })
   })
 
