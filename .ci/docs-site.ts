@@ -61,8 +61,8 @@ function forSite(page: string, markdown: string): string {
       `${picture(`chart-${name}`, `The statechart of the ${name}`)}\n\n::: details As mermaid\n\`\`\`text\n${mermaid}\`\`\`\n:::`,
   )
   const withPictures = withCharts.replace(
-    /<picture>[\s\S]*?<img alt="([^"]*)" src="(?:docs\/)?images\/([\w-]+)\.svg">\s*<\/picture>/g,
-    (_all, alt: string, name: string) => picture(name, alt),
+    /<picture>[\s\S]*?<img alt="([^"]*)" src="(?:docs\/)?images\/([\w-]+)\.(svg|png)">\s*<\/picture>/g,
+    (_all, alt: string, name: string, type: string) => picture(name, alt, type),
   )
   return (
     withPictures
@@ -84,10 +84,10 @@ function proseForSite(page: string, prose: string): string {
 }
 
 /** One picture for each theme: the reader chooses it, not the system. */
-function picture(name: string, alt: string): string {
+function picture(name: string, alt: string, type = 'svg'): string {
   const [light, dark] = name.startsWith('chart-') ? [`${name}-light`, `${name}-dark`] : [name, `${name}-dark`]
   const text = alt.replaceAll('"', '&quot;')
-  return `<img class="light-only chart" alt="${text}" src="/images/${light}.svg">\n<img class="dark-only chart" alt="${text}" src="/images/${dark}.svg">`
+  return `<img class="light-only chart" alt="${text}" src="/images/${light}.${type}">\n<img class="dark-only chart" alt="${text}" src="/images/${dark}.${type}">`
 }
 
 function drawCharts(): void {
