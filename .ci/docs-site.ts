@@ -64,8 +64,9 @@ function forSite(page: string, markdown: string): string {
     /<picture>[\s\S]*?<img alt="([^"]*)" src="(?:docs\/)?images\/([\w-]+)\.(svg|png)">\s*<\/picture>/g,
     (_all, alt: string, name: string, type: string) => picture(name, alt, type),
   )
+  const withImages = withPictures.replace(/!\[([^\]]*)\]\((?:\.\/|docs\/)?images\//g, '![$1](/images/')
   return (
-    withPictures
+    withImages
       .split(/(^```[\s\S]*?^```$)/m)
       // The highlighter has no grammar for grammars.
       .map((piece, index) => (index % 2 === 1 ? piece.replace(/^```ebnf/, '```text') : proseForSite(page, piece)))
