@@ -1,16 +1,12 @@
+import { logText } from '../log-text.ts'
 import type { Logger } from '../options.ts'
 import type { Identity } from './credentials.ts'
 
 const MAX_SHOWN = 200
 
-/** Control characters, line separators, and what turns the direction of writing around. */
-// oxlint-disable-next-line no-control-regex -- these are what it is about
-const unsafe = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g
-
-/** Text of others for a log, safe whatever the logger does (threat 95), and no longer than a line. */
+/** Safe whatever the logger does (threat 95), and no longer than a line. */
 function shown(text: string): string {
-  const cut = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text
-  return cut.toWellFormed().replace(unsafe, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return logText(text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text)
 }
 
 /** Who did what, and what came of it: a line in the log for every operation. */

@@ -122,6 +122,28 @@ describe('commits that fail', () => {
 
   const noRoom = (): StatemqError => new StatemqError('SMQ_STORE_FULL', 'no space left on device')
 
+  /** A store whose commits find no room while its disk has none. */
+  async function onSmallDisk() {
+    const directory = tempFolder()
+    const disk = { hasRoom: true }
+    const store = await openThrough(directory, async (commit) => {
+      await turn()
+      if (!disk.hasRoom) throw noRoom()
+      await commit()
+    })
+    return { directory, store, disk }
+  }
+
+  /** There is room again: the store has found out, has written what waited, and is closed. */
+  async function written(store: LmdbStore): Promise<void> {
+    while (store.fault !== undefined) {
+      await vi.advanceTimersByTimeAsync(1_000)
+      await turn()
+    }
+    await store.durable()
+    await store.close()
+  }
+
   test('threat 9: whatever is done without room, a line is read as it is, and all is written once there is some', async () => {
     const step = fc.oneof(pause, fc.record({ type: fc.constant('room' as const), isThere: fc.boolean() }))
     await fc.assert(
@@ -200,59 +222,37 @@ describe('commits that fail', () => {
   })
 
   test('threat 9: what was settled while its commit failed is not written later', async () => {
-    const directory = tempFolder()
-    let hasRoom = true
-    const store = await openThrough(directory, async (commit) => {
-      await turn()
-      if (!hasRoom) throw noRoom()
-      await commit()
-    })
+    const { directory, store, disk } = await onSmallDisk()
     const key = store.nextSessionKey()
     store.putSession(key, 'c', Buffer.alloc(0))
     await store.durable()
-    hasRoom = false
+    disk.hasRoom = false
     for (let at = 1; at <= 3; at++) store.append(key, message(at, `${at}`))
     const outcome = settled(store.durable())
     await turn()
     store.settle(key, 2)
     expect(await outcome).toBe('SMQ_STORE_FULL')
     expect(await lineOf(store, key)).toEqual(['1', '3'])
-    hasRoom = true
-    while (store.fault !== undefined) {
-      await vi.advanceTimersByTimeAsync(1_000)
-      await turn()
-    }
-    await store.durable()
-    await store.close()
+    disk.hasRoom = true
+    await written(store)
     expect((await contentsOfDirectory(directory)).sessions).toMatchObject([{ line: ['1', '3'] }])
   })
 
   test('threat 9: what was settled while the commit of what follows failed does not come back', async () => {
-    const directory = tempFolder()
-    let hasRoom = true
-    const store = await openThrough(directory, async (commit) => {
-      await turn()
-      if (!hasRoom) throw noRoom()
-      await commit()
-    })
+    const { directory, store, disk } = await onSmallDisk()
     const key = store.nextSessionKey()
     store.putSession(key, 'c', Buffer.alloc(0))
     store.append(key, message(1, '1'))
     await store.durable()
-    hasRoom = false
+    disk.hasRoom = false
     store.append(key, message(2, '2'))
     const outcome = settled(store.durable())
     await turn()
     store.settle(key, 1)
     expect(await outcome).toBe('SMQ_STORE_FULL')
     expect(await lineOf(store, key)).toEqual(['2'])
-    hasRoom = true
-    while (store.fault !== undefined) {
-      await vi.advanceTimersByTimeAsync(1_000)
-      await turn()
-    }
-    await store.durable()
-    await store.close()
+    disk.hasRoom = true
+    await written(store)
     expect((await contentsOfDirectory(directory)).sessions).toMatchObject([{ line: ['2'] }])
   })
 
