@@ -210,6 +210,8 @@ export class Session extends ChartHost implements Subscriber, OutboundHost, Watc
     this.#packets = undefined
     if (connection) connection.onWritable = undefined
     this.connection = undefined
+    // What the next one is told waits for the same promise anew.
+    this.heldFor = undefined
     return connection
   }
 

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import type { BrokerOptions } from '../../src/index.ts'
 import { startRedis, type TestRedis } from '../support/redis-server.ts'
 import { startBroker, type TestBroker } from '../support/test-broker.ts'
-import { publish, pubrec } from '../support/wire.ts'
+import { connect as connectPacket, publish, pubrec } from '../support/wire.ts'
 
 async function redisServer(): Promise<TestRedis> {
   const redis = await startRedis()
@@ -114,4 +114,28 @@ test('threat 16: a broker whose Redis is down at the start is not ready, and say
   const redis = await redisServer()
   await redis.kill()
   await expect(brokerOn(redis)).rejects.toMatchObject({ code: 'SMQ_STORE_UNAVAILABLE' })
+})
+
+test('threat 4: a client that comes anew on another connection is sent again only what the store has', async () => {
+  const redis = await redisServer()
+  const { attach, connect, settle } = await brokerOn(redis, {
+    store: { type: 'redis', url: redis.url, timeoutMs: 30_000 },
+  })
+  const reader = await connect({ clientId: 'r', ...persistent })
+  await reader.subscribe([['kept', { qos: 2 }]])
+  const publisher = await connect({ clientId: 'p' })
+  await settle()
+  redis.freeze()
+  // The first is in the commit under way, the second waits for the next, and so does what the reader is told of it.
+  for (const packetId of [1, 2]) {
+    publisher.send(publish({ topic: 'kept', payload: `${packetId}`, qos: 2, packetId }))
+    await settle()
+  }
+  const again = attach().send(connectPacket({ clientId: 'r', ...persistent }))
+  await settle()
+  expect(again.waitingPackets).toBe(0)
+
+  redis.thaw()
+  await again.expectPacket('connack', { sessionPresent: true })
+  for (const payload of ['1', '2']) await again.expectPacket('publish', { payload, qos: 2, dup: true })
 })
