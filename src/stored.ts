@@ -114,6 +114,11 @@ export interface SessionStore {
    */
   durable(): Promise<void> | undefined
   /**
+   * Everything that is written until the function it returns is called goes into one commit, with what waits
+   * already: a message at QoS 2 that is given out over several turns is there for all of its receivers or for none.
+   */
+  together(): () => void
+  /**
    * Why messages can't be made durable just now: SMQ_STORE_FULL until there is room again, SMQ_STORE_FAILED
    * for good. Meanwhile messages, retained messages and received packet identifiers that were written
    * wait, and `durable` speaks of everything else, so that what makes room goes on.

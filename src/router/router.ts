@@ -18,7 +18,7 @@ export interface RouterOptions {
   readonly clock: Clock
   readonly events: EventSink
   /** Where retained messages rest; undefined: nowhere. */
-  readonly store: Pick<Store, 'putRetained' | 'deleteRetained' | 'fault'> | undefined
+  readonly store: Pick<Store, 'putRetained' | 'deleteRetained' | 'together' | 'fault'> | undefined
   /** Stands between the router and a subscriber; see the `onDeliver` hook. */
   readonly deliver: Deliver
 }
@@ -30,6 +30,15 @@ export interface SubscriptionOptions {
   readonly retainHandling: 0 | 1 | 2
   /** 0: none. */
   readonly subscriptionIdentifier: number
+}
+
+/** The part of a fan-out that is left for the next turns. */
+interface Rest {
+  readonly matched: Matched
+  at: number
+  done: (() => void) | undefined
+  /** Lets the store go on. */
+  readonly together: (() => void) | undefined
 }
 
 /** A message whose fan-out is not complete. */
@@ -54,8 +63,7 @@ export class Router {
   readonly #backlog: Job[] = []
   readonly #unwantedPublishers = new Set<string>()
   #routing = false
-  /** The part of a fan-out that is left for the next turns. */
-  #rest: { matched: Matched; at: number; done: (() => void) | undefined } | undefined = undefined
+  #rest: Rest | undefined = undefined
   /** Deliveries since the last slice: when they reach a turn's worth, the next message waits for the next turn. */
   #spentDeliveries = 0
   #turnScheduled = false
@@ -231,7 +239,9 @@ export class Router {
     if (matched.entries.length === 0) return this.#report(matched.publication)
     const at = this.#fanout.deliver(matched, 0, maxDeliveriesPerTurn)
     if (at < matched.entries.length) {
-      this.#rest = { matched, at, done: undefined }
+      // MQTT-4.3.3-10: at QoS 2 nobody gets it again because a crash had it come to some of them only.
+      const together = matched.publication.qos === 2 ? this.#options.store?.together() : undefined
+      this.#rest = { matched, at, done: undefined, together }
       this.#schedule()
       return
     }
@@ -273,6 +283,7 @@ export class Router {
       this.#rest = undefined
       this.#report(rest.matched.publication)
       rest.done?.()
+      rest.together?.()
       this.#spentDeliveries = maxDeliveriesPerTurn / 2
     }
     while (this.#backlog.length > 0 && this.#rest === undefined && this.#spentDeliveries < maxDeliveriesPerTurn) {

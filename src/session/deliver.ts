@@ -5,7 +5,7 @@ import type { Publication } from '../publication.ts'
 import type { Deliver } from '../router/fanout.ts'
 import type { DeliveryGroup } from '../router/subscriber.ts'
 import { hookDenied, hookFailed } from './decide.ts'
-import { changed } from './inbound.ts'
+import { changed } from './message-check.ts'
 import { Session } from './session.ts'
 
 /**

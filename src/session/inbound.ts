@@ -2,7 +2,7 @@ import { countReceived } from '../counters.ts'
 import { ProtocolError } from '../errors.ts'
 import { isPromise, type AllowPublish, type Deny, type Next } from '../hooks.ts'
 import { PacketType, type AcknowledgementPacket, type InboundPacket, type QoS } from '../messages.ts'
-import { Keeping, Publication } from '../publication.ts'
+import { Keeping, type Publication } from '../publication.ts'
 import { ReasonCode, isFailure } from '../reason-codes.ts'
 import type { Decision } from '../inspection.ts'
 import { isReservedTopic } from '../router/topics.ts'
@@ -12,7 +12,7 @@ import type { Connection } from './connection.ts'
 import type { Deadline } from './deadlines.ts'
 import { decidedByHook, hookDenied, hookFailed, withTimeout } from './decide.ts'
 import { decidedByRoles } from './decided.ts'
-import { checkChanges } from './message-check.ts'
+import { changed } from './message-check.ts'
 import { tellPlugins } from './observing.ts'
 import { Pace } from './pace.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -32,6 +32,8 @@ export class Inbound {
   pace: Pace | undefined = undefined
   /** QoS 2 identifiers that were received and not released yet (MQTT-4.3.3-10). */
   #unreleased: Set<number> | undefined = undefined
+  /** Those of them that the router is not done with. */
+  #underWay: Map<number, Promise<void>> | undefined = undefined
   /** Until then a hook wants the client not to be read. */
   #pause: { readonly deadline: Deadline; readonly end: () => void } | undefined = undefined
 
@@ -138,6 +140,12 @@ export class Inbound {
   #isRepeated(publication: Publication): boolean {
     const unreleased = (this.#unreleased ??= new Set())
     const { packetId } = publication
+    const underWay = this.#underWay?.get(packetId)
+    if (underWay !== undefined) {
+      const { connection } = this.#session
+      this.#session.decide(underWay.then(() => this.#isStill(connection) && this.#onPublish(publication)))
+      return true
+    }
     if (unreleased.has(packetId)) {
       if (this.#session.messageKeeper !== undefined) this.#session.holdAnswers()
       this.#session.connection?.acknowledge(PacketType.Pubrec, packetId, ReasonCode.Success)
@@ -266,18 +274,29 @@ export class Inbound {
     const { connection, policy, core } = session
     publication.sharedStrategy = policy.features.sharedSubscriptionStrategy
     // MQTT-4.3.3-10: from here on it is delivered, so a copy on another connection is answered only.
-    if (received.qos === 2) {
-      ;(this.#unreleased ??= new Set()).add(received.packetId)
-      session.messageKeeper?.received(received.packetId)
-    }
+    if (received.qos === 2) (this.#unreleased ??= new Set()).add(received.packetId)
     const pending = core.router.publish(publication)
-    if (pending === undefined) return this.#accept(publication, received)
-    session.decide(
-      pending.then(() => {
-        if (this.#isStill(connection)) this.#accept(publication, received)
-        else this.#tellPublished(publication)
-      }),
-    )
+    if (pending === undefined) {
+      this.#keepReceived(received)
+      return this.#accept(publication, received)
+    }
+    const done = pending.then(() => {
+      this.#keepReceived(received)
+      if (this.#isStill(connection)) this.#accept(publication, received)
+      else this.#tellPublished(publication)
+    })
+    if (received.qos === 2) {
+      const underWay = (this.#underWay ??= new Map<number, Promise<void>>()).set(received.packetId, done)
+      const forget = (): boolean => underWay.delete(received.packetId)
+      void done.then(forget, forget)
+    }
+    session.decide(done)
+  }
+
+  /** In one commit with the last of its deliveries: a process that ends before gets the message again, and routes it. */
+  #keepReceived({ qos, packetId }: Publication): void {
+    const session = this.#session
+    if (qos === 2 && session.core.registry.hosts.has(session.id)) session.messageKeeper?.received(packetId)
   }
 
   /** Somebody who must be able to rely on it can't have it: the publisher keeps it, and sends it again. */
@@ -377,23 +396,4 @@ export class Inbound {
         session.outbound?.onPubcomp(packetId)
     }
   }
-}
-
-/** The message with what a hook replaced, if it can be sent. */
-export function changed(publication: Publication, changes: AllowPublish): Publication {
-  const { topic, payload: replaced, properties } = changes
-  const { qos = publication.qos, retain = publication.retain } = changes
-  const isSame = topic === undefined && replaced === undefined && properties === undefined
-  if (isSame && qos === publication.qos && retain === publication.retain) return publication
-  checkChanges(changes)
-  const payload = replaced ? Buffer.from(replaced) : publication.payload
-  const { dup, packetId } = publication
-  const copy = new Publication(topic ?? publication.topic, qos, retain, dup, packetId, payload, 0, payload.length)
-  copy.publisher = publication.publisher
-  copy.arrived = publication.arrived
-  copy.expiresAtMs = publication.expiresAtMs
-  copy.sharedStrategy = publication.sharedStrategy
-  copy.properties = properties ?? publication.properties
-  if (!properties) copy.propertyBytes = publication.propertyBytes
-  return copy
 }

@@ -2,6 +2,7 @@ import { StatemqError } from '../errors.ts'
 import type { AllowPublish } from '../hooks.ts'
 import type { MessageInput, MessageProperties } from '../messages.ts'
 import type { Limits } from '../limits.ts'
+import { Publication } from '../publication.ts'
 import { isTopicName } from '../router/topics.ts'
 
 /** A string or binary field carries its length in two bytes. */
@@ -88,4 +89,23 @@ function textBytes(what: string, value: unknown): number {
 
 function invalid(detail: string): StatemqError {
   return new StatemqError('SMQ_MESSAGE_INVALID', detail)
+}
+
+/** The message with what a hook replaced, if it can be sent. Throws what {@link checkChanges} throws. */
+export function changed(publication: Publication, changes: AllowPublish): Publication {
+  const { topic, payload: replaced, properties } = changes
+  const { qos = publication.qos, retain = publication.retain } = changes
+  const isSame = topic === undefined && replaced === undefined && properties === undefined
+  if (isSame && qos === publication.qos && retain === publication.retain) return publication
+  checkChanges(changes)
+  const payload = replaced ? Buffer.from(replaced) : publication.payload
+  const { dup, packetId } = publication
+  const copy = new Publication(topic ?? publication.topic, qos, retain, dup, packetId, payload, 0, payload.length)
+  copy.publisher = publication.publisher
+  copy.arrived = publication.arrived
+  copy.expiresAtMs = publication.expiresAtMs
+  copy.sharedStrategy = publication.sharedStrategy
+  copy.properties = properties ?? publication.properties
+  if (!properties) copy.propertyBytes = publication.propertyBytes
+  return copy
 }

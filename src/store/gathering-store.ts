@@ -31,6 +31,10 @@ export abstract class GatheringStore {
   /** Undefined while it is not open. */
   protected abstract get packetIds(): KnownPacketIds | undefined
 
+  together(): () => void {
+    return this.group.together()
+  }
+
   putSession(key: SessionKey, clientId: string, record: Buffer): void {
     this.group.writes.sessions.set(key, { clientId, record })
   }

@@ -43,6 +43,8 @@ export class GroupCommit {
   #scheduled = false
   #lingering: NodeJS.Timeout | undefined = undefined
   #isResuming = false
+  /** How many want what they write to stay together, and are not done. */
+  #open = 0
 
   constructor(store: Committing) {
     this.#store = store
@@ -92,6 +94,18 @@ export class GroupCommit {
     this.#schedule()
   }
 
+  /** See `SessionStore.together`. */
+  together(): () => void {
+    this.#open++
+    let isOpen = true
+    return () => {
+      if (!isOpen) return
+      isOpen = false
+      this.#open--
+      this.#schedule()
+    }
+  }
+
   /** At the end of the turn, so that what one packet or one read sets off is committed together. */
   #schedule(): void {
     if (this.#scheduled || this.committing !== undefined) return
@@ -123,6 +137,7 @@ export class GroupCommit {
     if (this.committing !== undefined) return
     // After an error of the medium nobody knows what it holds: it is not asked again (threat 10).
     if (this.#hasFailed) return this.#giveUp()
+    if (this.#open > 0) return
     if (this.#isResuming) return this.#tryMessages()
     const waiting = this.#waiting
     this.#waiting = []

@@ -142,6 +142,10 @@ export class MemoryStore implements Store {
     this.#retained.delete(topic)
   }
 
+  together(): () => void {
+    return () => {}
+  }
+
   durable(): undefined {
     return undefined
   }

@@ -57,6 +57,8 @@ export class Scene {
     this.#random = randomFrom(seed)
     this.#store = store
     const limits = ['maxConnectsPerSecond', 'maxWillsPerSecond'].flatMap((name) => ['--set', `limits.${name}=100000`])
+    // With every other seed a message goes out in several turns, and a kill comes between them.
+    if (seed % 2 === 1) limits.push('--set', 'limits.maxDeliveriesPerTurn=2')
     this.#words = ['--port', '0', ...store.words, ...limits]
     const { history } = this
     this.#publishers = [new CrashPublisher(history, 'a', 1), new CrashPublisher(history, 'b', 8, 4)]

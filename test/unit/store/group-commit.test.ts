@@ -60,3 +60,24 @@ describe('writes that nobody waits for', () => {
     expect(commits).toEqual([['a'], ['b']])
   })
 })
+
+describe('writes that belong together', () => {
+  it('are one commit, however long they take, and whoever waits for one of them waits for all', async () => {
+    const { group, commits } = groupOf()
+    const first = group.together()
+    const second = group.together()
+    touch(group, 'a')
+    const durable = group.durable()
+    await vi.advanceTimersByTimeAsync(100)
+    first()
+    // Once is enough.
+    first()
+    touch(group, 'b')
+    await vi.advanceTimersByTimeAsync(100)
+    expect(commits).toEqual([])
+    second()
+    await vi.advanceTimersByTimeAsync(1)
+    await durable
+    expect(commits).toEqual([['a', 'b']])
+  })
+})
