@@ -253,7 +253,9 @@ export interface JobQuery {
 export interface JobRow {
   /** Names it in `retryJob` and `dropJob`. */
   readonly id: string
-  readonly kind: JobKind
+  /** `unknown`: a job that was given up, and that is none of this broker's making. */
+  readonly kind: JobKind | 'unknown'
+  /** Empty: not known here. */
   readonly clientId: string
   readonly dueAtMs: number | null
   /** Of a queue. */

@@ -13,9 +13,24 @@ export interface Job {
 /** What tells a job from others: there is one of a kind, session and epoch at a time. */
 export type JobName = Pick<Job, 'kind' | 'session' | 'epoch'>
 
+/** Names a job in a queue: not a number, and without a colon, as BullMQ wants it; nothing in it is a client's (threat 25). */
+export function idOfJob({ kind, session, epoch }: JobName): string {
+  return `${kind}-${session}-${epoch}`
+}
+
+/** Undefined: no broker has made it. */
+export function readJobId(id: string): JobName | undefined {
+  const match = /^(will|session-expiry)-(\d{1,15})-(\d{1,15})$/.exec(id)
+  if (match === null) return undefined
+  return { kind: match[1] as JobName['kind'], session: Number(match[2]), epoch: Number(match[3]) }
+}
+
 /** A job that was tried as often as it may be. */
 export interface DeadJob {
-  readonly job: Job
+  /** Names it among all that are kept. */
+  readonly id: string
+  /** Undefined: it is none of this broker's making. */
+  readonly job: Job | undefined
   readonly attempts: number
   /** What went wrong last. */
   readonly reason: string
@@ -54,9 +69,9 @@ export interface Jobs {
   /** How many were given up. */
   deadCount(): Promise<number>
   /** One that was given up begins anew. False: there is none of that name. */
-  retry(job: JobName): Promise<boolean>
+  retry(id: string): Promise<boolean>
   /** One that was given up is forgotten. False: there is none of that name. */
-  drop(job: JobName): Promise<boolean>
+  drop(id: string): Promise<boolean>
   /** Waits for what is being done. Nothing is done or cancelled any more: it is there for the next process. */
   close(): Promise<void>
 }

@@ -217,7 +217,7 @@ export const jobPage = z
     rows: list(
       z.object({
         id: text,
-        kind: jobKind,
+        kind: z.enum([...jobKind.options, 'unknown']),
         clientId: text,
         dueAtMs: time.nullable(),
         messages: count.nullable(),

@@ -4,8 +4,10 @@ import type { Redis } from 'ioredis'
 
 import { StatemqError } from '../errors.ts'
 import {
+  idOfJob,
   JobPostponed,
   jobQueue,
+  readJobId,
   type DeadJob,
   type Job,
   type JobHost,
@@ -15,7 +17,7 @@ import {
   type Jobs,
 } from '../scheduled.ts'
 import type { Timers } from './embedded.ts'
-import { idOf, readJob, type JobLimits, type JobReports } from './jobs.ts'
+import { readJob, type JobLimits, type JobReports } from './jobs.ts'
 
 export interface BullJobsOptions extends JobReports {
   readonly ledger: JobLedger
@@ -86,7 +88,7 @@ export class BullJobs implements Jobs {
   }
 
   schedule(job: Job): void {
-    const id = idOf(job)
+    const id = idOfJob(job)
     const isAnew = this.#forget(id)
     const entry: Entry = { job, timer: undefined }
     this.#jobs.set(id, entry)
@@ -96,7 +98,7 @@ export class BullJobs implements Jobs {
   }
 
   cancel(job: JobName): void {
-    const id = idOf(job)
+    const id = idOfJob(job)
     if (this.#isClosed || !this.#forget(id)) return
     this.#dead.delete(id)
     // The worker that has it takes it away.
@@ -105,30 +107,33 @@ export class BullJobs implements Jobs {
 
   async dead(max: number): Promise<readonly DeadJob[]> {
     const jobs = await this.#queue.getFailed(0, max - 1)
-    return jobs.flatMap(({ data, attemptsMade, failedReason }) => {
-      const job = readJob(data)
-      return job ? [{ job, attempts: attemptsMade, reason: failedReason }] : []
-    })
+    // What is none of ours is shown as well: nobody else would see it, and it counts.
+    return jobs.map(({ id = '', data, attemptsMade, failedReason }) => ({
+      id,
+      job: readJob(data),
+      attempts: attemptsMade,
+      reason: failedReason,
+    }))
   }
 
   async deadCount(): Promise<number> {
     return this.#queue.getFailedCount()
   }
 
-  async retry(job: JobName): Promise<boolean> {
-    const found = await this.#deadJob(job)
+  async retry(id: string): Promise<boolean> {
+    const found = await this.#deadJob(id)
     if (found === undefined) return false
     await found.retry('failed', { resetAttemptsMade: true })
-    this.#dead.delete(idOf(job))
+    this.#dead.delete(id)
     return true
   }
 
-  async drop(job: JobName): Promise<boolean> {
-    const found = await this.#deadJob(job)
+  async drop(id: string): Promise<boolean> {
+    const found = await this.#deadJob(id)
     if (found === undefined) return false
     await found.remove()
-    this.#dead.delete(idOf(job))
-    this.#forget(idOf(job))
+    this.#dead.delete(id)
+    this.#forget(id)
     return true
   }
 
@@ -149,10 +154,10 @@ export class BullJobs implements Jobs {
     return this.#running.queue
   }
 
-  async #deadJob(job: JobName): Promise<BullJob<unknown> | undefined> {
+  async #deadJob(id: string): Promise<BullJob<unknown> | undefined> {
     await this.#options.ledger.assertOwner()
-    const found = await this.#queue.getJob(idOf(job))
-    return found && (await found.isFailed()) ? found : undefined
+    // Asked first: BullMQ has keys of other types under names that somebody may take for a job's.
+    return (await this.#queue.getJobState(id)) === 'failed' ? this.#queue.getJob(id) : undefined
   }
 
   #put(id: string, job: Job, isAnew: boolean): void {
@@ -209,7 +214,8 @@ export class BullJobs implements Jobs {
 
   /**
    * What is to be done and is not there is put there, also where it was being done: nobody else may be doing
-   * it, since the store has one owner. What is there and not to be done goes, but for the dead.
+   * it, since the store has one owner. What is there and not to be done goes, but for
+   * what others have put there and was given up.
    */
   async #reconcile(queue: Queue<unknown>): Promise<void> {
     const there = new Map<string, 'waits' | 'active' | 'failed'>()
@@ -226,14 +232,15 @@ export class BullJobs implements Jobs {
       else if (state !== 'waits') this.#put(id, job, state === 'active')
     }
     for (const [id, state] of there) {
-      if (state !== 'failed' && !this.#jobs.has(id)) this.#options.ledger.put(id, null)
+      // A dead one that nobody waits for any more is none: what it was about is over, or was done at the start.
+      if (!this.#jobs.has(id) && (state !== 'failed' || readJobId(id) !== undefined)) this.#options.ledger.put(id, null)
     }
   }
 
   async #take(taken: BullJob<unknown>, token: string | undefined): Promise<void> {
     const { UnrecoverableError } = this.#bull!
     const named = readJob(taken.data)
-    if (named === undefined || idOf(named) !== taken.id) throw new UnrecoverableError('it is no job of a broker')
+    if (named === undefined || idOfJob(named) !== taken.id) throw new UnrecoverableError('it is no job of a broker')
     const entry = this.#jobs.get(taken.id)
     if (entry === undefined) return
     const { job } = entry
@@ -322,7 +329,7 @@ export class BullJobs implements Jobs {
 
   #late(entry: Entry): void {
     const { nowMs, onError, ledger } = this.#options
-    const id = idOf(entry.job)
+    const id = idOfJob(entry.job)
     if (this.#isClosed || this.#dead.has(id) || this.#doing.has(id)) return
     const again = (): void => {
       if (!this.#isClosed && this.#jobs.get(id) === entry) this.#watch(entry, nowMs() + LOOK_AGAIN_MS)

@@ -1,5 +1,5 @@
-import { JobPostponed, type DeadJob, type Job, type JobHost, type JobName, type Jobs } from '../scheduled.ts'
-import { idOf, type JobLimits, type JobReports } from './jobs.ts'
+import { idOfJob, JobPostponed, type DeadJob, type Job, type JobHost, type JobName, type Jobs } from '../scheduled.ts'
+import { type JobLimits, type JobReports } from './jobs.ts'
 
 /** The engine's deadlines: absolute times under one timer, fired some at a time. */
 export interface Timers<Timer = unknown> {
@@ -48,12 +48,12 @@ export class EmbeddedJobs implements Jobs {
     if (this.#isClosed) return
     this.cancel(job)
     const entry: Entry = { job, timer: undefined, attempts: 0 }
-    this.#entries.set(idOf(job), entry)
+    this.#entries.set(idOfJob(job), entry)
     this.#arm(entry, job.dueAtMs)
   }
 
   cancel(job: JobName): void {
-    const id = idOf(job)
+    const id = idOfJob(job)
     const entry = this.#entries.get(id)
     if (entry === undefined) return
     this.#entries.delete(id)
@@ -69,17 +69,18 @@ export class EmbeddedJobs implements Jobs {
     return this.#dead.size
   }
 
-  async retry(job: JobName): Promise<boolean> {
-    const entry = this.#entries.get(idOf(job))
-    if (!this.#dead.delete(idOf(job)) || entry === undefined) return false
+  async retry(id: string): Promise<boolean> {
+    const entry = this.#entries.get(id)
+    if (!this.#dead.delete(id) || entry === undefined) return false
     entry.attempts = 0
     this.#arm(entry, this.#options.nowMs())
     return true
   }
 
-  async drop(job: JobName): Promise<boolean> {
-    this.#entries.delete(idOf(job))
-    return this.#dead.delete(idOf(job))
+  async drop(id: string): Promise<boolean> {
+    if (!this.#dead.delete(id)) return false
+    this.#entries.delete(id)
+    return true
   }
 
   async close(): Promise<void> {
@@ -106,7 +107,7 @@ export class EmbeddedJobs implements Jobs {
 
   async #run(host: JobHost, entry: Entry): Promise<void> {
     const { job } = entry
-    const id = idOf(job)
+    const id = idOfJob(job)
     const isScheduled = (): boolean => this.#entries.get(id) === entry
     if (!isScheduled()) return
     try {
@@ -125,7 +126,8 @@ export class EmbeddedJobs implements Jobs {
       return this.#arm(entry, nowMs() + limits.jobBackoffMs * 2 ** (entry.attempts - 1))
     }
     const { job, attempts } = entry
-    this.#dead.set(idOf(job), { job, attempts, reason })
+    const id = idOfJob(job)
+    this.#dead.set(id, { id, job, attempts, reason })
     const [oldest] = this.#dead.keys()
     if (this.#dead.size > limits.maxDeadJobs) this.#dead.delete(oldest!)
     onDead(job, reason)

@@ -1,4 +1,4 @@
-import type { Job, JobName } from '../scheduled.ts'
+import type { Job } from '../scheduled.ts'
 
 /** How often a job that fails is tried, and what is kept of those that were given up. */
 export interface JobLimits {
@@ -17,11 +17,6 @@ export interface JobReports {
   /** It was tried as often as it may be. */
   onDead(job: Job | undefined, reason: string): void
   onError(error: unknown): void
-}
-
-/** Names a job in a queue: not a number, and without a colon, as BullMQ wants it; nothing in it is a client's (threat 25). */
-export function idOf({ kind, session, epoch }: JobName): string {
-  return `${kind}-${session}-${epoch}`
 }
 
 /** Undefined: it is none of a broker's. */

@@ -1,5 +1,6 @@
+import { StatemqError } from '../errors.ts'
 import type { DeadJobSource, JobPage } from '../inspection.ts'
-import { JobPostponed, type DeadJob, type Job, type JobHost, type JobName, type Jobs } from '../scheduled.ts'
+import { JobPostponed, readJobId, type DeadJob, type Job, type JobHost, type JobName, type Jobs } from '../scheduled.ts'
 import type { SessionKey, SessionStore } from '../stored.ts'
 import type { Session } from './session.ts'
 import type { WillHost } from './will-host.ts'
@@ -83,23 +84,42 @@ export class SessionJobs implements JobHost, DeadJobSource {
     return { total: await this.#jobs.deadCount(), offset, rows }
   }
 
-  #row({ job, attempts, reason }: DeadJob): JobPage['rows'][number] {
-    const { kind, session, dueAtMs } = job
-    const will = this.#wills.get(nameOf(job))
-    const clientId = (kind === 'will' ? will?.clientId : this.#sessions.get(session)?.clientId) ?? ''
-    const topic = will?.summary.topic ?? null
-    const facts = { id: idOf(job), kind, clientId, dueAtMs, messages: null, bytes: null, topic, attempts }
-    return { ...facts, failure: reason, canRetry: true, canDrop: true }
+  #row({ id, job, attempts, reason }: DeadJob): JobPage['rows'][number] {
+    const will = job?.kind === 'will' ? this.#wills.get(nameOf(job)) : undefined
+    const session = job && this.#ending(job)
+    return {
+      id: deadPrefix + id,
+      kind: job?.kind ?? 'unknown',
+      clientId: will?.clientId ?? session?.clientId ?? '',
+      dueAtMs: job?.dueAtMs ?? null,
+      messages: null,
+      bytes: null,
+      topic: will?.summary.topic ?? null,
+      attempts,
+      failure: reason,
+      canRetry: true,
+      canDrop: session === undefined,
+    }
   }
 
   async retry(id: string): Promise<boolean> {
-    const name = readId(id)
-    return name !== undefined && (await this.#jobs.retry(name))
+    return this.#jobs.retry(id.slice(deadPrefix.length))
   }
 
+  /** A will goes with its job: otherwise it would wait for ever, and the next process would send it. */
   async drop(id: string): Promise<boolean> {
-    const name = readId(id)
-    return name !== undefined && (await this.#jobs.drop(name))
+    const name = readJobId(id.slice(deadPrefix.length))
+    if (name !== undefined && this.#ending(name) !== undefined)
+      throw new StatemqError('SMQ_JOB_FIXED', 'how long a session is kept was agreed on with its client')
+    const isThere = await this.#jobs.drop(id.slice(deadPrefix.length))
+    if (isThere && name?.kind === 'will') this.#wills.get(nameOf(name))?.withhold('dropped by the operator')
+    return isThere
+  }
+
+  /** The session that the job is to end. */
+  #ending({ kind, session, epoch }: JobName): Session | undefined {
+    const found = kind === 'session-expiry' ? this.#sessions.get(session) : undefined
+    return found?.expiry?.epoch === epoch ? found : undefined
   }
 
   #newKey(): SessionKey {
@@ -111,13 +131,5 @@ function nameOf({ session, epoch }: JobName): string {
   return `${session}.${epoch}`
 }
 
-/** As the inspection names it. */
-function idOf({ kind, session, epoch }: JobName): string {
-  return `dead:${kind}:${session}:${epoch}`
-}
-
-function readId(id: string): JobName | undefined {
-  const match = /^dead:(will|session-expiry):(\d{1,15}):(\d{1,15})$/.exec(id)
-  if (match === null) return undefined
-  return { kind: match[1] as JobName['kind'], session: Number(match[2]), epoch: Number(match[3]) }
-}
+/** Before the identifier that whoever does the jobs has for one, as the inspection names it. */
+const deadPrefix = 'dead:'

@@ -1,7 +1,10 @@
 /** Jobs in a real browser: queues, wills and ends of sessions, done now or not at all. */
+import { Queue } from 'bullmq'
+import { Redis } from 'ioredis'
 import type { Locator, Page } from 'playwright-core'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 
+import { startRedis, withLateOwner } from '../support/redis-server.ts'
 import { kept, readerToken, startPlant } from './scene.ts'
 import { photograph, reads, sidewaysScroll, useBrowser, visit } from './visit.ts'
 
@@ -110,6 +113,102 @@ test('there is nothing to do with jobs for whoever may only look', async () => {
   expect(await page.getByRole('grid').getByRole('button').count()).toBe(0)
   await page.getByRole('link', { name: 'Dead letters' }).click()
   await page.getByText('Nothing was given up').waitFor()
+})
+
+describe('dead letters', () => {
+  const foreign = '<img src=x onerror=alert(1)>'
+
+  /** A plant on Redis whose wills and ends of sessions have failed as often as they may, and somebody else's job. */
+  async function withDeadLetters(wills: readonly string[], ends: readonly string[]): Promise<Plant> {
+    const redis = await startRedis()
+    onTestFinished(() => redis.end())
+    const store = { type: 'redis', url: redis.url, timeoutMs: 2_000 } as const
+    const plant = await startPlant({ store, limits: { maxJobAttempts: 1 } })
+    const will = { ...farewell.will, properties: { willDelayInterval: 1 } }
+    for (const clientId of wills) await away(plant, clientId, 0, { ...farewell, will })
+    for (const clientId of ends) await away(plant, clientId, 0, { ...kept, properties: { sessionExpiryInterval: 1 } })
+    const connection = new Redis(redis.url, { maxRetriesPerRequest: null })
+    const queue = new Queue('{jobs}', { prefix: 'statemq', connection })
+    const failed = wills.length + ends.length
+    const become = (counts: Record<string, number>): Promise<void> =>
+      vi.waitFor(async () => expect(await queue.getJobCounts('delayed', 'failed')).toMatchObject(counts), {
+        timeout: 15_000,
+        interval: 10,
+      })
+    try {
+      await become({ delayed: 2 * wills.length + ends.length })
+      await withLateOwner(redis, () => become({ failed }))
+      await queue.add('mail', { to: foreign }, { jobId: foreign })
+      await become({ failed: failed + 1 })
+    } finally {
+      await queue.close()
+      connection.disconnect()
+    }
+    return plant
+  }
+
+  const reason = 'a claim of an earlier term came late'
+
+  test('say why they were given up; they are tried again, or dropped for good', async () => {
+    const plant = await withDeadLetters(['sent', '<b>dropped</b>'], ['ended'])
+    const witness = await plant.join('witness')
+    await witness.subscribeAsync('site/lost', { qos: 1 })
+    const heard: string[] = []
+    witness.on('message', (topic, payload) => heard.push(`${topic} ${payload.toString()}`))
+    const { page, go } = await visit(plant.url(), { at: '/jobs?kind=dead' })
+    await reads(page.locator('.jobs-count'), /^4 jobs$/)
+    const dialog = page.getByRole('dialog')
+    const row = (text: string): Locator => rowOf(page, text)
+    for (const clientId of ['sent', '<b>dropped</b>', 'ended'])
+      await reads(row(clientId).locator('.cell-failure'), new RegExp(`^${reason}$`))
+    expect(await row('sent').getByRole('button').allInnerTexts()).toEqual(['Try again …', 'Drop …'])
+    // How long a session is kept was agreed on: its end can be tried again only.
+    expect(await row('ended').getByRole('button').allInnerTexts()).toEqual(['Try again …'])
+
+    await row('sent').getByRole('button', { name: 'Try again …' }).click()
+    await reads(dialog, /^Try it again\? Client sent, topic site\/lost It was given up: a claim of an earlier term/)
+    await dialog.getByRole('button', { name: 'Try again' }).click()
+    await plant.happened('will.published', 'sent')
+    await row('sent').waitFor({ state: 'detached' })
+    await expect.poll(() => heard).toEqual(['site/lost gone'])
+
+    await row('ended').getByRole('button').click()
+    await dialog.getByRole('button', { name: 'Try again' }).click()
+    await plant.happened('session.expired', 'ended')
+    await row('ended').waitFor({ state: 'detached' })
+
+    await row('<b>dropped</b>').getByRole('button', { name: 'Drop …' }).click()
+    await reads(dialog, /The will is never published\./)
+    await dialog.getByRole('button', { name: 'Drop it' }).click()
+    await plant.happened('will.withheld', '<b>dropped</b>')
+    await row('<b>dropped</b>').waitFor({ state: 'detached' })
+
+    await reads(row('it is no job of a broker').locator('.cell-kind'), /^not this broker’s$/)
+    await row('it is no job of a broker').getByRole('button', { name: 'Drop …' }).click()
+    await reads(dialog, /^Drop it for good\? dead:<img src=x onerror=alert\(1\)> It was given up: it is no job/)
+    await dialog.getByRole('button', { name: 'Drop it' }).click()
+    await page.getByText('Nothing was given up').waitFor()
+    expect(heard).toEqual(['site/lost gone'])
+    await go('/jobs?kind=will')
+    await page.getByText('No will waits for its time').waitFor()
+  })
+
+  test('that are gone meanwhile say so, and fit a narrow window', async () => {
+    const plant = await withDeadLetters(['boiler-1', 'press-2'], ['conveyor-7'])
+    const { page } = await visit(plant.url(), { at: '/jobs?kind=dead' })
+    await reads(page.locator('.jobs-count'), /^4 jobs$/)
+    await photograph(page, 'jobs-dead')
+    await page.setViewportSize({ width: 340, height: 700 })
+    expect(await sidewaysScroll(page)).toBe(0)
+    const table = page.getByRole('grid')
+    expect(await table.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)).toBe(0)
+    await photograph(page, 'jobs-dead-narrow')
+    await rowOf(page, 'it is no job of a broker').getByRole('button', { name: 'Drop …' }).click()
+    const { rows } = await plant.broker.inspection.jobs({ kind: 'dead', offset: 0, limit: 10 })
+    for (const { id, kind } of rows) if (kind === 'unknown') await plant.broker.inspection.dropJob(id)
+    await page.getByRole('dialog').getByRole('button', { name: 'Drop it' }).click()
+    await reads(page.getByRole('dialog').getByRole('alert'), /it is not there any more SMQ_API_NOT_FOUND$/)
+  })
 })
 
 test.each(['light', 'dark'] as const)('pictures of the %s theme, and no window is too narrow', async (colorScheme) => {

@@ -216,7 +216,7 @@ describe.each(kinds)('jobs, %s', (_name, make) => {
     host.failures = 3
     const hopeless = will(2, 0)
     jobs.schedule(hopeless)
-    const dead = { job: hopeless, attempts: 3, reason: 'not now' }
+    const dead = { id: 'will-2-1', job: hopeless, attempts: 3, reason: 'not now' }
     await vi.waitFor(async () => expect(await jobs.dead(10)).toEqual([dead]), { timeout: 10_000 })
     expect([await jobs.deadCount(), made.reports.dead]).toEqual([1, ['not now']])
     // The others go on.
@@ -233,10 +233,11 @@ describe.each(kinds)('jobs, %s', (_name, make) => {
     jobs.schedule(second)
     await vi.waitFor(async () => expect(await jobs.deadCount()).toBe(2), { timeout: 10_000 })
     host.ran.length = 0
-    expect([await jobs.retry(first), await jobs.drop(second), await jobs.retry(second)]).toEqual([true, true, false])
+    const [toRetry, toDrop] = ['will-1-1', 'will-2-1']
+    expect([await jobs.retry(toRetry), await jobs.drop(toDrop), await jobs.retry(toDrop)]).toEqual([true, true, false])
     await ran(host, [first])
     await vi.waitFor(async () => expect(await jobs.deadCount()).toBe(0), { timeout: 10_000 })
-    expect([await jobs.retry(first), await jobs.drop(will(9, 0))]).toEqual([false, false])
+    expect([await jobs.retry(toRetry), await jobs.drop('will-9-1')]).toEqual([false, false])
   })
 
   test('of which no more are kept when they are dead than there may be', async () => {
@@ -245,7 +246,7 @@ describe.each(kinds)('jobs, %s', (_name, make) => {
     const all = [1, 2, 3].map((session) => will(session, session * 100))
     for (const job of all) jobs.schedule(job)
     await vi.waitFor(() => expect(made.reports.dead).toHaveLength(3), { timeout: 10_000 })
-    expect((await jobs.dead(10)).map(({ job }) => job.session)).toEqual([3, 2])
+    expect((await jobs.dead(10)).map(({ job }) => job?.session)).toEqual([3, 2])
   })
 
   test('that nobody is to blame for are tried as long as it takes', async () => {
@@ -362,6 +363,15 @@ describe('jobs of BullMQ', () => {
     jobs.schedule(good)
     await ran(host, [good])
     await vi.waitFor(() => expect(reports.dead).toEqual(Array(2).fill('it is no job of a broker')), { timeout: 10_000 })
+    // They are shown, and somebody can take them away.
+    const dead = await jobs.dead(10)
+    expect(Object.fromEntries(dead.map(({ id, job }) => [id, job?.session]))).toEqual({
+      1: undefined,
+      'another-name': 7,
+    })
+    expect(await Promise.all(['meta', 'wait', ''].map((id) => jobs.drop(id)))).toEqual([false, false, false])
+    for (const { id } of dead) expect(await jobs.drop(id)).toBe(true)
+    expect([await jobs.dead(10), await jobs.deadCount()]).toEqual([[], 0])
   })
 
   test('threat 23: one that was taken by a process that died is done by the next one, at once', async () => {

@@ -4,8 +4,9 @@ import { Redis } from 'ioredis'
 import { expect, onTestFinished, test, vi } from 'vitest'
 
 import { createBroker, type Broker, type BrokerEvent, type BrokerOptions } from '../../src/index.ts'
+import type { JobRow } from '../../src/inspection.ts'
 import { RawClient } from '../support/raw-client.ts'
-import { startRedis, type TestRedis } from '../support/redis-server.ts'
+import { startRedis, withLateOwner, type TestRedis } from '../support/redis-server.ts'
 import { publish } from '../support/wire.ts'
 import { elapsed } from '../support/moments.ts'
 
@@ -180,19 +181,65 @@ test('brokers with a prefix each share a server, and do their own jobs only', as
   }
 })
 
+/** What was given up, by the client that it is about. */
+async function deadJobs(broker: Broker): Promise<Record<string, JobRow>> {
+  const { total, rows } = await broker.inspection.jobs({ kind: 'dead', offset: 0, limit: 10 })
+  expect(rows).toHaveLength(total)
+  return Object.fromEntries(rows.map((row) => [row.clientId, row]))
+}
+
 test('jobs that were given up are shown by the inspection, and can be done or dropped there', async () => {
-  const { url } = await redisServer()
-  const { broker } = await brokerOn(url)
-  await withQueue(url, (queue) =>
-    queue.add('will', { kind: 'will', session: 99, epoch: 1, dueAtMs: 5 }, { jobId: 'will-99-2' }),
+  const redis = await redisServer()
+  const once = { limits: { maxJobAttempts: 1, maxConnectsPerSecond: Infinity } }
+  const { broker, events, connect } = await brokerOn(redis.url, once)
+  for (const clientId of ['sent', 'dropped'])
+    (await connect({ clientId, ...lasting(3_600), will: will('gone', 1) })).drop()
+  ;(await connect({ clientId: 'ended', ...lasting(1) })).drop()
+  await eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: 5 }))
+  await withLateOwner(redis, () =>
+    eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: 2, failed: 3 })),
   )
-  const dead = { id: 'dead:will:99:1', kind: 'will', attempts: 1, failure: 'it is no job of a broker' }
-  await eventually(async () =>
-    expect(await broker.inspection.jobs({ kind: 'dead', offset: 0, limit: 10 })).toMatchObject({
-      total: 1,
-      rows: [dead],
-    }),
+  await withQueue(redis.url, (queue) => queue.add('x', { kind: 'will' }, { jobId: 'somebody-elses' }))
+  await eventually(async () => expect(Object.keys(await deadJobs(broker))).toHaveLength(4))
+  const { sent, dropped, ended, '': foreign } = await deadJobs(broker)
+  const failure = 'a claim of an earlier term came late'
+  const common = { attempts: 1, failure, canRetry: true, canDrop: true }
+  expect([sent, dropped, ended, foreign]).toMatchObject([
+    { ...common, kind: 'will', topic: 'gone' },
+    { ...common, kind: 'will', topic: 'gone' },
+    { ...common, kind: 'session-expiry', topic: null, canDrop: false },
+    { ...common, kind: 'unknown', dueAtMs: null, failure: 'it is no job of a broker' },
+  ])
+  await expect(broker.inspection.dropJob(ended!.id)).rejects.toMatchObject({ code: 'SMQ_JOB_FIXED' })
+  for (const row of [sent, ended]) expect(await broker.inspection.retryJob(row!.id)).toBe(true)
+  for (const row of [dropped, foreign]) expect(await broker.inspection.dropJob(row!.id)).toBe(true)
+  await eventually(() => expect(broker.sessions.has('ended')).toBe(false))
+  await eventually(() => expect(events('will.published').map(({ clientId }) => clientId)).toEqual(['sent']))
+  expect(events('will.withheld')).toMatchObject([{ clientId: 'dropped', reason: 'dropped by the operator' }])
+  await eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: 2 }))
+  expect((await broker.inspection.jobs({ kind: 'will', offset: 0, limit: 10 })).rows).toEqual([])
+  for (const row of [sent, dropped]) expect(await broker.inspection.dropJob(row!.id)).toBe(false)
+})
+
+test('a will whose job was dropped is not sent by the next broker', async () => {
+  const redis = await redisServer()
+  const once = { limits: { maxJobAttempts: 1, maxConnectsPerSecond: Infinity } }
+  const before = await brokerOn(redis.url, once)
+  for (const clientId of ['kept', 'dropped'])
+    (await before.connect({ clientId, ...lasting(3_600), will: will('gone', 1) })).drop()
+  await eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: 4 }))
+  await withLateOwner(redis, () =>
+    eventually(async () => expect(await countJobs(redis.url)).toMatchObject({ failed: 2 })),
   )
+  const { dropped } = await deadJobs(before.broker)
+  expect(await before.broker.inspection.dropJob(dropped!.id)).toBe(true)
+  await before.broker.close()
+  const after = await brokerOn(redis.url, once)
+  await after.broker.ready
+  // What is late when a broker begins is tried at once: nothing is left of the job that was given up.
+  await eventually(() => expect(after.events('will.published').map(({ clientId }) => clientId)).toEqual(['kept']))
+  await eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: 2 }))
+  expect(await after.broker.inspection.jobs({ kind: 'dead', offset: 0, limit: 10 })).toMatchObject({ total: 0 })
 })
 
 test('a thousand sessions whose ends fall together end at most a second late, while others publish', async () => {

@@ -140,3 +140,18 @@ export async function startRedis(
   }
   return redis
 }
+
+/**
+ * The store's owner is one of an earlier term while `use` runs: what is asked in its name fails, so that a job that is due
+ * fails as it would behind a network that lets answers through late. Nothing may be written meanwhile.
+ */
+export async function withLateOwner(redis: TestRedis, use: () => Promise<void>): Promise<void> {
+  const key = 'statemq:{store}:owner'
+  const fence = (await redis.admin.get(key))!
+  await redis.admin.set(key, fence.replace(/#\d+$/, '#0'))
+  try {
+    await use()
+  } finally {
+    await redis.admin.set(key, fence)
+  }
+}

@@ -23,16 +23,18 @@ interface Question {
   readonly button: string
 }
 
-function questionAbout({ kind, failure, messages }: JobRow, step: JobStep): Question {
-  if (failure !== null) {
-    return step === 'retry'
-      ? {
-          title: 'Try it again?',
-          effect: 'It is done as soon as it can be, and given up again where it fails as often.',
-          button: 'Try again',
-        }
-      : { title: 'Drop it for good?', effect: 'It is not done, and forgotten.', button: 'Drop' }
+function questionAboutDead({ kind }: JobRow, step: JobStep): Question {
+  if (step === 'retry') {
+    const effect = 'It is done as soon as it can be, and given up again where it fails as often.'
+    return { title: 'Try it again?', effect, button: 'Try again' }
   }
+  const effect = kind === 'will' ? 'The will is never published.' : 'It is not done, and forgotten.'
+  return { title: 'Drop it for good?', effect, button: 'Drop it' }
+}
+
+function questionAbout(job: JobRow, step: JobStep): Question {
+  const { kind, failure, messages } = job
+  if (failure !== null) return questionAboutDead(job, step)
   if (kind === 'offline-queue') {
     const effect = `${many(messages ?? 0, 'message')} will not be delivered. What the client was sent already stays; those of shared subscriptions go to other members.`
     return { title: 'Empty this queue?', effect, button: `Give up ${count(messages ?? 0)}` }
@@ -82,6 +84,11 @@ export function JobDialog({ step, job, onClose, onDone }: JobDialogProps): JSX.E
             </>
           )}
         </p>
+        {job.failure === null ? null : (
+          <p>
+            It was given up: <ClientText value={job.failure} />
+          </p>
+        )}
         <p class="hint">{effect}</p>
         {error === undefined ? null : <Failure error={error} />}
         <p class="row">

@@ -68,6 +68,13 @@ function Client({ clientId }: JobRow): JSX.Element {
   )
 }
 
+const whatIsDone: Readonly<Record<JobRow['kind'], string>> = {
+  'offline-queue': 'a queue',
+  will: 'a will',
+  'session-expiry': 'the end of a session',
+  unknown: 'not this broker’s',
+}
+
 const cells = {
   client: { name: 'client', title: 'Client', cell: (row) => <Client {...row} /> },
   messages: {
@@ -89,7 +96,7 @@ const cells = {
   },
   due: { name: 'due', title: 'Due', isNumber: true, cell: ({ dueAtMs }) => <When atMs={dueAtMs} /> },
   ends: { name: 'due', title: 'Session ends', isNumber: true, cell: ({ dueAtMs }) => <When atMs={dueAtMs} /> },
-  kind: { name: 'kind', title: 'What', cell: ({ kind }) => (kind === 'will' ? 'a will' : 'the end of a session') },
+  kind: { name: 'kind', title: 'What', cell: ({ kind }) => whatIsDone[kind] },
   attempts: { name: 'attempts', title: 'Attempts', isNumber: true, cell: ({ attempts }) => count(attempts) },
   failure: {
     name: 'failure',
