@@ -1,5 +1,6 @@
 import type { JSX } from 'preact'
 
+import { BansPage } from './bans/bans-page.tsx'
 import { OverviewPage } from './overview/overview-page.tsx'
 import { JobsPage } from './jobs/jobs-page.tsx'
 import { SessionPage } from './session/session-page.tsx'
@@ -22,5 +23,6 @@ export const pages: readonly PageDefinition[] = [
   { path: 'sessions', title: 'Sessions', inNavigation: true, view: SessionsPage },
   { path: 'topics', title: 'Topics', inNavigation: true, view: TopicsPage },
   { path: 'jobs', title: 'Jobs', inNavigation: true, view: JobsPage },
+  { path: 'bans', title: 'Bans', inNavigation: true, view: BansPage },
   { path: 'session', title: 'Session', inNavigation: false, view: SessionPage },
 ]

@@ -5,6 +5,7 @@ import type { SessionDetail } from '../../../inspected-session.ts'
 import { moment } from '../parts/format.ts'
 import { plainOf } from '../parts/hostile.ts'
 import { mayOperate, send } from '../shell/api.ts'
+import { goTo, href } from '../shell/router.ts'
 import { ConfirmDialog, type ActionKind } from './confirm-dialog.tsx'
 import { RolesDialog } from './roles-dialog.tsx'
 
@@ -82,6 +83,9 @@ export function Actions({ detail, done: refresh }: Props): JSX.Element | null {
         </button>
         <button type="button" class="danger" onClick={() => setOpen('expire')}>
           Expire
+        </button>
+        <button type="button" class="danger" onClick={() => goTo(href('bans', [], { clientId }))}>
+          Ban
         </button>
       </div>
       <output class="hint">{plainOf(told)}</output>
