@@ -70,6 +70,8 @@ export class WillHost {
   readonly #revocation: number | undefined
   /** Until its listener is open. */
   #listens: PromiseWithResolvers<void> | undefined = undefined
+  /** Due, and waiting for the store. */
+  #isPutOff = false
   /** The permission that denied it. */
   #rule: DecidingPermission | undefined = undefined
 
@@ -171,7 +173,7 @@ export class WillHost {
   /** Whether it waits in the store from now on; one that is being published does not. */
   hibernate(): boolean {
     if (this.#key === undefined || this.#core.store === undefined) return false
-    if (this.actor.getSnapshot().value === 'due') return false
+    if (this.actor.getSnapshot().value === 'due' && !this.#isPutOff) return false
     this.cancelDeadline()
     this.actor.stop()
     return true
@@ -235,6 +237,7 @@ export class WillHost {
   async fire(): Promise<FireOutcome> {
     await this.#listens?.promise
     await this.#turn()
+    if (!(await this.#room())) return { type: 'withheld', reason: 'left to the next process' }
     const obstacle = this.#obstacle()
     if (obstacle !== undefined) return { type: 'withheld', reason: obstacle }
     const verdict = await decideWill(this.#owner, this.#client.grant, this.#will)
@@ -243,10 +246,29 @@ export class WillHost {
     // Its roles may have changed while a hook thought.
     const denial = deniedByRoles(this.#owner, this.#client.grant, { ...this.#will, ...changesOf(verdict) })
     if (denial) return this.#deniedFor(denial)
+    // The store may have filled up while a hook thought.
+    if (this.#isStoreClosed) return this.fire()
     const publication = willPublication(this.#core, this.#client.clientId, this.#will, verdict)
     publication.sharedStrategy = this.#policy.features.sharedSubscriptionStrategy
     await this.#core.router.publish(publication)
     return { type: 'published' }
+  }
+
+  /**
+   * While the store takes nothing, whoever the will is to be kept for would not get it, and it is sent once only
+   * (threats 12, 19). It is in the store meanwhile, so that a process that ends leaves it to the next one: false.
+   */
+  async #room(): Promise<boolean> {
+    const { clock, deadlines, limits } = this.#core
+    this.#isPutOff = this.#isStoreClosed
+    while (this.#isStoreClosed)
+      await new Promise<void>((resolve) => deadlines.schedule(clock.nowMs() + limits.jobBackoffMs, resolve))
+    this.#isPutOff = false
+    return this.actor.getSnapshot().status === 'active'
+  }
+
+  get #isStoreClosed(): boolean {
+    return this.#key !== undefined && this.#core.store?.fault !== undefined
   }
 
   /** What keeps it back whatever its roles say. */
