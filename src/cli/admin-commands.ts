@@ -20,7 +20,7 @@ import {
   sessionText,
   type ToldOutcome,
 } from './admin-output.ts'
-import { targetOf, type TargetFlags } from './admin-target.ts'
+import { targetOf, withTarget, type TargetFlags } from './admin-target.ts'
 import { facts, visible } from './terminal-text.ts'
 
 const help = `
@@ -62,15 +62,7 @@ export function count(max: number): (text: string) => number {
 /** Commands that look into a broker that runs, or steer it, by its admin API. */
 export function addAdminCommands(program: Command, write: (text: string) => void): void {
   const add = (name: string, description: string): Command =>
-    program
-      .command(name)
-      .description(description)
-      .option('--url <url>', 'the admin API')
-      .option('--token-file <file>', 'a file with the token')
-      .option('--ask-token', 'ask for the token on the terminal')
-      .option('--data <directory>', 'where a broker on this machine has left its token (default: ./statemq-data)')
-      .option('--ca <file>', 'authority of the API’s certificate (PEM)')
-      .option('--plain-http', 'send the token over plain HTTP to another machine')
+    withTarget(program.command(name).description(description))
       .option('--json', 'print what the API answers')
       .allowExcessArguments(false)
       .addHelpText('after', help)

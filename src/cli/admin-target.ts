@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+import type { Command } from 'commander'
+
 import { StatemqError } from '../errors.ts'
 import { askSecret } from './ask-password.ts'
 import type { AdminTarget } from './admin-client.ts'
@@ -12,6 +14,17 @@ export interface TargetFlags {
   readonly ca?: string
   readonly askToken?: true
   readonly plainHttp?: true
+}
+
+/** The options that say where the broker is, and who asks. */
+export function withTarget(command: Command): Command {
+  return command
+    .option('--url <url>', 'the admin API')
+    .option('--token-file <file>', 'a file with the token')
+    .option('--ask-token', 'ask for the token on the terminal')
+    .option('--data <directory>', 'where a broker on this machine has left its token (default: ./statemq-data)')
+    .option('--ca <file>', 'authority of the API’s certificate (PEM)')
+    .option('--plain-http', 'send the token over plain HTTP to another machine')
 }
 
 const DEFAULT_URL = 'http://127.0.0.1:7883'

@@ -2,9 +2,8 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 
 import { StatemqError, type ErrorCode } from '../errors.ts'
 import { addAdminCommands } from './admin-commands.ts'
-import { pictureThemes } from '../inspect/svg.ts'
 import { packageVersion } from '../version.ts'
-import { chartFormats, charts, renderChart, type ChartRequest } from './chart.ts'
+import { addChartCommand } from './chart.ts'
 import { ConfigurationError, nearest, problemLine } from './config-problems.ts'
 import { logLevels } from './log-levels.ts'
 import { addClientCommands } from './mqtt-commands.ts'
@@ -107,17 +106,7 @@ function buildProgram(write: (text: string) => void): Command {
       write(await checkCommand(flags))
     },
   )
-  program
-    .command('chart')
-    .description('print a statechart that the broker runs')
-    .addOption(new Option('--format <format>', 'for people or for tools').choices(chartFormats).default('mermaid'))
-    .addOption(new Option('--machine <name>', 'which one').choices(Object.keys(charts)).default('session'))
-    .option('--brief', 'mermaid without guards and actions: which events lead from state to state')
-    .addOption(new Option('--theme <theme>', 'colours of svg').choices(pictureThemes).default('light'))
-    .allowExcessArguments(false)
-    .action(async ({ brief, ...request }: Omit<ChartRequest, 'detail'> & { brief?: true }) => {
-      write(await renderChart({ ...request, detail: brief ? 'brief' : 'full' }))
-    })
+  addChartCommand(program, write)
   addPasswdCommand(program, write)
   addStoreCommand(program, write)
   addAdminCommands(program, write)

@@ -1,4 +1,4 @@
-import { duration } from './terminal-text.ts'
+import { bytes, duration } from './terminal-text.ts'
 
 /** Redrawn at most so often. */
 const REDRAW_MS = 100
@@ -8,6 +8,16 @@ const BAR_CELLS = 24
 /** Where the terminal does not say. */
 const DEFAULT_COLUMNS = 80
 const CLEAR_LINE = '\r\u001b[K'
+
+/** What is counted, as a number of them is said; of so many a second it is said without the word. */
+const units = {
+  records: {
+    amount: (count: number) => `${count.toLocaleString('en')} records`,
+    rate: (count: number) => count.toLocaleString('en'),
+  },
+  bytes: { amount: bytes, rate: bytes },
+} as const
+export type ProgressUnit = keyof typeof units
 
 /** Where progress is shown: standard error, so that what a command writes stays clean. */
 export interface ProgressOutput {
@@ -22,27 +32,34 @@ export interface ProgressOutput {
  */
 export class Progress {
   readonly #label: string
+  readonly #unit: ProgressUnit
   readonly #output: ProgressOutput
   readonly #nowMs: () => number
   readonly #startedAtMs: number
   #drawnAtMs = 0
   #isDrawn = false
 
-  constructor(label: string, output: ProgressOutput = process.stderr, nowMs: () => number = Date.now) {
+  constructor(
+    label: string,
+    unit: ProgressUnit = 'records',
+    output: ProgressOutput = process.stderr,
+    nowMs: () => number = Date.now,
+  ) {
     this.#label = label
+    this.#unit = unit
     this.#output = output
     this.#nowMs = nowMs
     this.#startedAtMs = nowMs()
   }
 
   /** `share` of the work is done, from 0 to 1; undefined where nobody knows how much there is. */
-  tell(records: number, share?: number): void {
+  tell(done: number, share?: number): void {
     if (!this.#output.isTTY) return
     const nowMs = this.#nowMs()
     if (nowMs - this.#startedAtMs < QUIET_MS || nowMs - this.#drawnAtMs < REDRAW_MS) return
     this.#drawnAtMs = nowMs
     this.#isDrawn = true
-    const line = this.#line(records, share, nowMs - this.#startedAtMs)
+    const line = this.#line(done, share, nowMs - this.#startedAtMs)
     this.#output.write(CLEAR_LINE + line.slice(0, (this.#output.columns ?? DEFAULT_COLUMNS) - 1))
   }
 
@@ -52,9 +69,10 @@ export class Progress {
     this.#isDrawn = false
   }
 
-  #line(records: number, share: number | undefined, elapsedMs: number): string {
-    const count = `${records.toLocaleString('en')} records`
-    const rate = `${Math.round((records / elapsedMs) * 1000).toLocaleString('en')}/s`
+  #line(done: number, share: number | undefined, elapsedMs: number): string {
+    const unit = units[this.#unit]
+    const count = unit.amount(done)
+    const rate = `${unit.rate(Math.round((done / elapsedMs) * 1000))}/s`
     if (share === undefined) return `${this.#label}  ${count}  ${rate}`
     const part = Math.min(1, Math.max(0, share))
     const filled = Math.round(part * BAR_CELLS)

@@ -7,7 +7,7 @@ import type { Command } from 'commander'
 
 import { StatemqError } from '../errors.ts'
 import type { Environment } from '../store/lmdb-environment.ts'
-import { Progress } from './progress.ts'
+import { Progress, type ProgressUnit } from './progress.ts'
 
 interface StoreFlags {
   readonly data: string
@@ -37,7 +37,11 @@ export function addStoreCommand(program: Command, write: (text: string) => void)
   })
   add('compact', 'make the file as small as what is in it').action(async ({ data }: StoreFlags) => {
     const { compactStore } = await import('../store/maintenance.ts')
-    const { bytesBefore, bytesAfter } = await compactStore(data)
+    const { bytesBefore, bytesAfter } = await withProgress(
+      'compacting',
+      (progress) => compactStore(data, (written, expected) => progress.tell(written, written / expected)),
+      'bytes',
+    )
     write(`${bytesBefore} bytes before, ${bytesAfter} bytes now\n`)
   })
   add('export', 'write everything as JSON lines')
@@ -153,8 +157,12 @@ function recordsIn({ tables }: Environment): number {
 }
 
 /** Shows how far the work is while it goes on, and nothing of it afterwards. */
-async function withProgress<T>(label: string, work: (progress: Progress) => Promise<T>): Promise<T> {
-  const progress = new Progress(label)
+async function withProgress<T>(
+  label: string,
+  work: (progress: Progress) => Promise<T>,
+  unit: ProgressUnit = 'records',
+): Promise<T> {
+  const progress = new Progress(label, unit)
   try {
     return await work(progress)
   } finally {

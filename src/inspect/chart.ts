@@ -22,6 +22,8 @@ export interface ChartState {
   /** Transitions by event; those of invoked actors under XState's own event names. */
   readonly on?: Readonly<Record<string, readonly ChartTransition[]>>
   readonly states?: Readonly<Record<string, ChartState>>
+  /** Where it was looked at while it ran: how many sessions are in the state. XState keeps it, and leaves it alone. */
+  readonly meta?: { readonly sessions: number }
 }
 
 /** Actions and guards are strings, `{ type }` objects, or functions that XState or the author named. */
@@ -75,4 +77,23 @@ function describeState(node: AnyStateNode): ChartState {
 /** The structure of a machine as plain data, taken from the machine itself: implementations by their names. */
 export function describeChart(machine: AnyStateMachine): ChartState {
   return describeState(machine.root)
+}
+
+/**
+ * The chart with the number of sessions in each state. `census` counts innermost states by their paths, as the inspection
+ * does; who is in one is in all that it is in, and in every region of a parallel state at once.
+ */
+export function withCensus(chart: ChartState, census: Readonly<Record<string, number>>, path = ''): ChartState {
+  const inner = Object.entries(chart.states ?? {}).map(
+    ([name, state]) => [name, withCensus(state, census, path === '' ? name : `${path}.${name}`)] as const,
+  )
+  const counts = inner.map(([, state]) => state.meta?.sessions ?? 0)
+  const own = Object.hasOwn(census, path) ? census[path]! : 0
+  const sessions = own + (chart.type === 'parallel' ? Math.max(0, ...counts) : counts.reduce((a, b) => a + b, 0))
+  return { ...chart, meta: { sessions }, ...(inner.length > 0 ? { states: Object.fromEntries(inner) } : {}) }
+}
+
+/** What a picture says behind the name of a state; nothing where nobody has counted. */
+export function countOf({ meta }: ChartState): string {
+  return meta === undefined ? '' : ` · ${meta.sessions.toLocaleString('en')}`
 }

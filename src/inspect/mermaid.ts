@@ -1,4 +1,4 @@
-import type { ChartState, ChartTransition } from './chart.ts'
+import { countOf, type ChartState, type ChartTransition } from './chart.ts'
 
 /**
  * Draws a chart as a mermaid `stateDiagram-v2`.
@@ -111,7 +111,7 @@ class Drawing {
   #state(place: Place, indent: string): string[] {
     const { state, path } = place
     const id = idOf(path)
-    const title = `state "${plain(path.at(-1) ?? state.id)}${state.type === 'parallel' ? ' (parallel)' : ''}" as ${id}`
+    const title = `state "${plain(path.at(-1) ?? state.id)}${state.type === 'parallel' ? ' (parallel)' : ''}${countOf(state)}" as ${id}`
     const facts = this.#detail === 'brief' ? [] : [...happenings(state), ...(this.#inner.get(id) ?? [])].map(plain)
     if (!state.states) return [`${indent}${title}`, ...facts.map((fact) => `${indent}${id} : ${fact}`)]
     const note =

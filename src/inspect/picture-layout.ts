@@ -1,6 +1,6 @@
 import type { ELK, ElkExtendedEdge, ElkNode } from 'elkjs/lib/elk-api.js'
 
-import type { ChartState, ChartTransition } from './chart.ts'
+import { countOf, type ChartState, type ChartTransition } from './chart.ts'
 
 /**
  * The layout of a picture: every state, and on each arrow all events that take it, since nobody can ask a
@@ -139,7 +139,7 @@ function wrapped(events: readonly string[], width: number, mark = ''): string[] 
 function toNode(state: ChartState, drawing: Drawing): ElkNode {
   const notes = drawing.notes.get(state.id) ?? []
   const widest = Math.max(
-    nameOf(state.id).length * characterWidth.title,
+    (nameOf(state.id).length + countOf(state).length) * characterWidth.title,
     ...notes.map((note) => note.length * characterWidth.label),
   )
   const inner = Object.values(state.states ?? {})

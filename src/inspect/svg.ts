@@ -1,6 +1,6 @@
 import type { ElkExtendedEdge, ElkNode } from 'elkjs/lib/elk-api.js'
 
-import type { ChartState } from './chart.ts'
+import { countOf, type ChartState } from './chart.ts'
 import { drawingOf, invisible, layOutPicture, lineHeight, nameOf, type Drawing } from './picture-layout.ts'
 
 /** Of both: what is drawn in `own` is none of this package's. */
@@ -97,7 +97,7 @@ function drawNode(node: ElkNode, picture: Picture): string {
   const notes = drawing.notes.get(id) ?? []
   const center = round(x + width / 2)
   const titleY = y + (notes.length > 0 || node.children ? 24 : 22)
-  const title = `<text x="${center}" y="${round(titleY)}" ${depth === 2 ? topText : innerText}>${escaped(nameOf(id))}</text>\n`
+  const title = `<text x="${center}" y="${round(titleY)}" ${depth === 2 ? topText : innerText}>${escaped(nameOf(id) + countOf(state))}</text>\n`
   const lines = notes
     .map(
       (note, index) =>

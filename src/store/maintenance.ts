@@ -8,6 +8,9 @@ import { importLines } from './transfer.ts'
 
 const FILE = 'data.mdb'
 
+/** Between two looks at how much of a copy is there. */
+const LOOK_MS = 50
+
 /** Opens a store that is there for somebody who is no broker. Rejects with `SMQ_STORE_…`, and SMQ_USAGE where there is none. */
 export async function withStore<T>(directory: string, action: (store: Environment) => Promise<T>): Promise<T> {
   if ((await sizeOf(directory)) === 0) throw new StatemqError('SMQ_USAGE', `there is no store in ${directory}`)
@@ -19,12 +22,26 @@ export interface Compaction {
   readonly bytesAfter: number
 }
 
-/** Copies what a store holds into a new file, and puts that in place of the old one in one step. */
-export async function compactStore(directory: string): Promise<Compaction> {
+/**
+ * Copies what a store holds into a new file, and puts that in place of the old one in one step. `onProgress` is told how
+ * many bytes are written, of about how many: at the beginning, while it goes on, and at the end.
+ */
+export async function compactStore(
+  directory: string,
+  onProgress: (written: number, expected: number) => void = () => {},
+): Promise<Compaction> {
   const bytesBefore = await sizeOf(directory)
   if (bytesBefore === 0) throw new StatemqError('SMQ_USAGE', `there is no store in ${directory}`)
   return locked(directory, async () => {
-    await replaceBy(directory, 'compacting', (into) => withEnvironment(directory, (store) => store.copyTo(into)))
+    await replaceBy(directory, 'compacting', (into) =>
+      withEnvironment(directory, async (store) => {
+        const expected = bytesUsed(store)
+        await whileWatching(
+          () => store.copyTo(into),
+          async () => onProgress(await sizeOf(into), expected),
+        )
+      }),
+    )
     return { bytesBefore, bytesAfter: await sizeOf(directory) }
   })
 }
@@ -46,6 +63,39 @@ export async function importStore(
     )
     return records
   })
+}
+
+/** LMDB copies by itself, on a thread of its own, and tells nobody how far it is: the file is looked at. */
+async function whileWatching(work: () => Promise<void>, look: () => Promise<void>): Promise<void> {
+  await look()
+  let looking = Promise.resolve()
+  const timer = setInterval(() => {
+    looking = looking.then(look)
+  }, LOOK_MS)
+  try {
+    await work()
+  } finally {
+    clearInterval(timer)
+    await looking
+  }
+  await look()
+}
+
+/** What the pages of all tables come to: about as long is a file with nothing else in it. */
+function bytesUsed({ tables }: Environment): number {
+  const sizes = Object.values(tables).map((table) => {
+    const { pageSize, treeBranchPageCount, treeLeafPageCount, overflowPages } = table.getStats() as PageStats
+    return pageSize * (treeBranchPageCount + treeLeafPageCount + overflowPages)
+  })
+  return sizes.reduce((sum, size) => sum + size, 0)
+}
+
+/** Its types leave them out. */
+interface PageStats {
+  readonly pageSize: number
+  readonly treeBranchPageCount: number
+  readonly treeLeafPageCount: number
+  readonly overflowPages: number
 }
 
 async function assertEmpty({ tables }: Environment): Promise<void> {

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 
 import { LmdbStore } from '../../src/store/lmdb.ts'
+import { compactStore } from '../../src/store/maintenance.ts'
 import { contentsOf, message, publicationOf, type Contents } from '../contracts/store-cases.ts'
 import { runCommand } from '../support/command.ts'
 import { repository } from '../support/source-files.ts'
@@ -146,6 +147,26 @@ describe('statemq store', () => {
     expect((statSync(join(directory, 'data.mdb')).mode & 0o777).toString(8)).toBe('600')
     expect(existsSync(join(directory, 'compacting'))).toBe(false)
     expect(await contents(directory)).toEqual(expected)
+  })
+
+  test('compact tells how much is written, of about how much', async () => {
+    const directory = tempFolder()
+    await opened(directory, async (one) => {
+      const keys = Array.from({ length: 100 }, () => one.nextSessionKey())
+      for (const key of keys) one.putSession(key, `client ${key}`, Buffer.alloc(200_000, key))
+      await one.durable()
+      for (const key of keys.slice(10)) one.deleteSession(key)
+      await one.durable()
+    })
+    const told: (readonly [written: number, expected: number])[] = []
+    const { bytesAfter } = await compactStore(directory, (...progress) => told.push(progress))
+    const written = told.map(([bytes]) => bytes)
+    expect(written[0]).toBe(0)
+    expect(written).toEqual(written.toSorted((a, b) => a - b))
+    expect(written.at(-1)).toBe(bytesAfter)
+    const [expected, ...others] = new Set(told.map(([, bytes]) => bytes))
+    expect(others).toEqual([])
+    expect(Math.abs(expected! - bytesAfter)).toBeLessThan(bytesAfter / 20)
   })
 
   test('a damaged record is told of, and is not exported', async () => {

@@ -4,8 +4,11 @@ import { createServer } from 'node:http'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import { createMachine, type EventObject, type MachineConfig } from 'xstate'
 
 import { allow, createBroker, type Broker, type BrokerOptions, type LocalClient } from '../../src/index.ts'
+import type { ChartState } from '../../src/inspect/chart.ts'
+import { extendSession, sessionSetup } from '../../machines/index.ts'
 import { runCommandLine } from '../../src/cli/program.ts'
 import { repository } from '../support/source-files.ts'
 import { tempFolder } from '../support/temp-files.ts'
@@ -197,6 +200,54 @@ test('top looks as often as it is told, without cursor tricks where there is no 
   expect(out.match(/^messages in/gm)).toHaveLength(2)
   const [first] = (await statemq(['top', '-n', '1', '--json'])).out.split('\n')
   expect(JSON.parse(first!)).toMatchObject({ stats: { sessions: { online: 1 } }, slowSubscribers: [] })
+})
+
+test('chart --live draws the chart that runs, with its own states and the number of sessions in each', async () => {
+  const machine = extendSession(sessionSetup, {
+    online: {
+      states: {
+        quarantine: { initial: 'free', states: { free: { on: { 'custom.hold': 'held' } }, held: {} } },
+      },
+    },
+  })
+  const { broker, statemq } = await start({ machine })
+  for (const clientId of ['second', 'third']) await broker.client({ clientId, sessionExpiryIntervalSeconds: 60 })
+  broker.sessions.get('second')!.actorRef.send({ type: 'custom.hold' })
+  const away = await broker.client({ clientId: 'away', sessionExpiryIntervalSeconds: 60 })
+  away.abort()
+  await expect.poll(() => broker.inspection.census()['offline']).toBe(1)
+  const mermaid = await statemq(['chart', '--live', '--brief'])
+  expect(mermaid).toMatchObject({ status: 0, err: '' })
+  for (const title of [
+    'state "online (parallel) · 3" as online {',
+    'state "authority · 3" as online_authority {',
+    'state "valid · 3" as online_authority_valid',
+    'state "free · 2" as online_quarantine_free',
+    'state "held · 1" as online_quarantine_held',
+    'state "flowing · 3" as online_delivery_flowing',
+    'state "offline · 1" as offline',
+    'state "expired · 0" as expired',
+  ])
+    expect(mermaid.out).toContain(title)
+  const chart = JSON.parse((await statemq(['chart', '--live', '--format', 'json'])).out) as ChartState
+  expect([chart.meta, chart.states?.['online']?.meta]).toEqual([{ sessions: 4 }, { sessions: 3 }])
+  // It is a configuration still: what was added is no key of XState's.
+  const viewed = createMachine(chart as unknown as MachineConfig<object, EventObject>)
+  expect(viewed.getStateNodeById('session.offline').meta).toEqual({ sessions: 1 })
+  const { out: picture } = await statemq(['chart', '--live', '--format', 'svg', '--theme', 'dark'])
+  for (const title of ['online · 3', 'held · 1', 'offline · 1']) expect(picture).toContain(`>${title}</text>`)
+})
+
+test('chart without --live asks nobody; with it, nobody there and other machines are told of', async () => {
+  const nobody = { STATEMQ_URL: 'http://127.0.0.1:9', STATEMQ_TOKEN: token }
+  const still = await inside(['chart', '--brief'], nobody)
+  expect(still).toMatchObject({ status: 0, err: '' })
+  expect(still.out).toContain('state "offline" as offline\n')
+  expect(await inside(['chart', '--live'], nobody)).toMatchObject({ status: 3, out: '' })
+  expect(await inside(['chart', '--live', '--machine', 'will'], nobody)).toMatchObject({
+    status: 2,
+    err: expect.stringContaining('only sessions are counted'),
+  })
 })
 
 test('health is said, and is the status', async () => {

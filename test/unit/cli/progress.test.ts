@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest'
 
-import { Progress } from '../../../src/cli/progress.ts'
+import { Progress, type ProgressUnit } from '../../../src/cli/progress.ts'
 
 /** A terminal, what was written to it, and the time. */
-function bench(isTTY = true, columns = 120) {
+function bench(isTTY = true, columns = 120, unit: ProgressUnit = 'records') {
   const written: string[] = []
   const clock = { nowMs: 1_000_000 }
   const output = { isTTY, columns, write: (text: string) => written.push(text) }
-  return { written, clock, progress: new Progress('importing', output, () => clock.nowMs) }
+  return { written, clock, progress: new Progress('importing', unit, output, () => clock.nowMs) }
 }
 
 test('a bar with how much, how fast and how long still, redrawn ten times a second, gone at the end', () => {
@@ -26,6 +26,13 @@ test('a bar with how much, how fast and how long still, redrawn ten times a seco
     '\r\u001b[Kimporting  [########################] 100 %  6,000 records  3,000/s  0s left',
     '\r\u001b[K',
   ])
+})
+
+test('bytes are said as such', () => {
+  const { written, clock, progress } = bench(true, 120, 'bytes')
+  clock.nowMs += 2_000
+  progress.tell(50_000_000, 0.5)
+  expect(written).toEqual(['\r\u001b[Kimporting  [############------------]  50 %  50 MB  25 MB/s  2s left'])
 })
 
 test('without a whole to be a part of it counts', () => {
