@@ -1,18 +1,23 @@
 import { chmod, mkdir, open as openFile, stat, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 
-import type { Database, RootDatabase, RootDatabaseOptionsWithPath, open as openType } from 'lmdb'
+import type { RootDatabase, RootDatabaseOptionsWithPath, open as openType } from 'lmdb'
 
 import { StatemqError } from '../errors.ts'
+import { Layer, Table } from './layer.ts'
 import { checkPages } from './lmdb-pages.ts'
 import { lockDirectory } from './lock.ts'
+import { LoggedCommits, markerStep, readMarker, writeLayer } from './logged-commits.ts'
+import { readRedoLog, SEGMENT_BYTES } from './redo-log.ts'
 
 /** `disk`: a promise is kept through a power cut. `os`: through the end of the process, not of the machine. */
 export type Durability = 'disk' | 'os'
 
-export type Table = Database<Buffer, Buffer>
+export type { Table } from './layer.ts'
 
-const FORMAT = 1
+const FORMAT = 2
+/** It had no redo log. */
+const FORMAT_BEFORE = 1
 const FILE = 'data.mdb'
 
 const tableNames = [
@@ -28,6 +33,9 @@ const tableNames = [
   'messages',
   'retained',
 ] as const
+/** What the redo log and the tables know of each other. */
+const REDO_TABLE = tableNames.length
+
 export type Tables = { readonly [Name in (typeof tableNames)[number]]: Table }
 
 /** One write of a transaction; without a record it is a removal. */
@@ -45,17 +53,32 @@ export interface Environment {
    * SMQ_STORE_FULL or SMQ_STORE_FAILED.
    */
   commit(steps: readonly Step[]): Promise<void>
+  /** Brings what is only in the redo log into the tables. Rejects as `commit` does. */
+  checkpoint(): Promise<void>
   /** Copies what is durable into `data.mdb` of another directory, without the room that is free in it. */
   copyTo(directory: string): Promise<void>
   close(): Promise<void>
 }
 
+export interface EnvironmentOptions {
+  /** What can't be read any more is told of. */
+  readonly onDamage?: (table: string, error: unknown) => void
+  /** The tables can't take what the redo log has, just now: see {@link Environment.checkpoint}. */
+  readonly onFault?: (error: StatemqError) => void
+  /** Of each segment of the redo log; 0: there is none. */
+  readonly redoBytes?: number
+}
+
 /** Rejects with SMQ_STORE_LOCKED where another process has it, SMQ_STORE_DAMAGED for a file that can't be one of ours, SMQ_STORE_VERSION for a format that isn't. */
-export async function openEnvironment(directory: string, durability: Durability): Promise<Environment> {
+export async function openEnvironment(
+  directory: string,
+  durability: Durability,
+  options: EnvironmentOptions = {},
+): Promise<Environment> {
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const unlock = await lockDirectory(directory)
   try {
-    const environment = await openLocked(directory, durability)
+    const environment = await openLocked(directory, durability, options)
     const close = async (): Promise<void> => {
       await environment.close()
       await unlock()
@@ -68,7 +91,11 @@ export async function openEnvironment(directory: string, durability: Durability)
 }
 
 /** The same for whoever holds the lock already, and goes on holding it. */
-export async function openLocked(directory: string, durability: Durability): Promise<Environment> {
+export async function openLocked(
+  directory: string,
+  durability: Durability,
+  options: EnvironmentOptions = {},
+): Promise<Environment> {
   const file = join(directory, FILE)
   const facts = await checkPages(file)
   // Loaded where it is used: a broker that keeps nothing needs no native code.
@@ -76,21 +103,70 @@ export async function openLocked(directory: string, durability: Durability): Pro
   if (facts?.isOverlapping === true && durability === 'disk') await fallBack(open, directory)
   const root = open<Buffer, Buffer>(optionsOf(directory, durability))
   await Promise.all([chmod(file, 0o600), chmod(join(directory, 'lock.mdb'), 0o600)])
-  const table = (name: string): Table =>
-    root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' })
+  const layers: Layer[] = []
+  const table = (name: string, index: number): Table =>
+    new Table(index, root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }), layers)
+  const tables = Object.fromEntries(tableNames.map((name, index) => [name, table(name, index)])) as Tables
+  const write = (steps: readonly Step[]): Promise<void> => commit(root, directory, steps)
+  const marker = table('redo', REDO_TABLE)
   try {
-    await assertFormat(table('format'))
+    await assertFormat(table('format', -1), write)
+    await replay(directory, marker, Object.values(tables), write, options)
   } catch (error) {
     await root.close()
     throw error
   }
-  const tables = Object.fromEntries(tableNames.map((name) => [name, table(name)])) as Tables
+  const copyTo = (into: string): Promise<void> => root.backup(into, true)
+  const { redoBytes = SEGMENT_BYTES, onFault } = options
+  // For `os` LMDB is as fast: nothing is flushed before it is promised.
+  if (durability === 'os' || redoBytes === 0)
+    return { tables, commit: write, checkpoint: async () => {}, copyTo, close: () => root.close() }
+  const logged = new LoggedCommits({
+    directory,
+    redoBytes,
+    layers,
+    tables: Object.values(tables),
+    marker,
+    write,
+    onFault,
+  })
   return {
     tables,
-    commit: (steps) => commit(root, directory, steps),
-    copyTo: (into) => root.backup(into, true),
-    close: () => root.close(),
+    commit: (steps) => logged.commit(steps),
+    checkpoint: () => logged.checkpoint(),
+    copyTo: async (into) => {
+      await logged.checkpoint()
+      await copyTo(into)
+    },
+    close: async () => {
+      await logged.close()
+      await root.close()
+    },
   }
+}
+
+/** What an earlier process promised and did not come to put into the tables. */
+async function replay(
+  directory: string,
+  marker: Table,
+  tables: readonly Table[],
+  write: (steps: readonly Step[]) => Promise<void>,
+  { onDamage }: EnvironmentOptions,
+): Promise<void> {
+  const found = readMarker(marker)
+  if (found === undefined) return
+  const layer = new Layer()
+  let { applied } = found
+  let before: number | undefined
+  for (const generation of await readRedoLog(directory, found.log, applied)) {
+    const { commits, lost } = generation
+    const isWhole = generation.generation === applied + 1 && (before === undefined || before === generation.before)
+    if (lost > 0 || !isWhole) onDamage?.('redo', new StatemqError('SMQ_STORE_DAMAGED', 'the redo log has lost commits'))
+    for (const { steps } of commits) for (const step of steps) layer.add(step)
+    applied = generation.generation
+    before = commits.length + lost
+  }
+  if (layer.size > 0) await writeLayer(layer, tables, write, markerStep(marker, found.log, applied))
 }
 
 function optionsOf(path: string, durability: Durability): RootDatabaseOptionsWithPath & { permissionsMode: number } {
@@ -103,7 +179,7 @@ function optionsOf(path: string, durability: Durability): RootDatabaseOptionsWit
     keyEncoding: 'binary',
     // What belongs together is told by `batch`; the other way a commit that fails rejects a promise that nobody has.
     eventTurnBatching: false,
-    maxDbs: tableNames.length + 2,
+    maxDbs: tableNames.length + 3,
     // With it a commit would count as done before it is flushed (threats, fact 4): for `os` that is what is asked for.
     overlappingSync: durability === 'os',
   }
@@ -117,8 +193,7 @@ async function fallBack(open: typeof openType, directory: string): Promise<void>
 async function commit(root: RootDatabase<Buffer, Buffer>, directory: string, steps: readonly Step[]): Promise<void> {
   try {
     await root.batch(() => {
-      // Whether a write succeeds is its transaction's to say.
-      for (const { table, key, record } of steps) void (record ? table.put(key, record) : table.remove(key))
+      for (const { table, key, record } of steps) table.write(key, record)
     })
   } catch (error) {
     // The details are rejected apart, and with nobody waiting they would end the process.
@@ -164,13 +239,10 @@ async function hasRoom(directory: string): Promise<boolean> {
 }
 
 /** A store of a later version, or one that is being changed, is left alone (threat 14). */
-async function assertFormat(table: Table): Promise<void> {
+async function assertFormat(table: Table, write: (steps: readonly Step[]) => Promise<void>): Promise<void> {
   const key = Buffer.from('format')
   const found = table.getBinary(key)
-  if (found === undefined) {
-    await table.put(key, Buffer.from([FORMAT]))
-    return
-  }
+  if (found === undefined || found[0] === FORMAT_BEFORE) return write([{ table, key, record: Buffer.from([FORMAT]) }])
   if (found[0] !== FORMAT) {
     throw new StatemqError('SMQ_STORE_VERSION', `it has format ${found[0]}, this version reads ${FORMAT}`)
   }

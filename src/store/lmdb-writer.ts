@@ -4,7 +4,6 @@ import { lineOf, type Batch, type Line } from './line.ts'
 import type { Step, Table, Tables } from './lmdb-environment.ts'
 import {
   LAST_KEY,
-  behindSession,
   epochKey,
   filterKey,
   numberKey,
@@ -54,7 +53,7 @@ export class LmdbWriter {
     this.#lines = lines
     const counted = tables.counters.getBinary(LAST_KEY)
     this.#lastKey = this.#storedKey = counted === undefined ? 0 : numberOf(counted)
-    const [last] = tables.messages.getKeys({ reverse: true, limit: 1 })
+    const last = tables.messages.lastKey()
     this.references = new References(last === undefined ? 0 : numberOf(last))
   }
 
@@ -137,9 +136,8 @@ export class LmdbWriter {
     const { sessions, lines, subscriptions, received, inflight, batches, settled } = this.#tables
     this.#put(sessions, sessionKey(key), undefined)
     this.#put(lines, sessionKey(key), undefined)
-    const range = { start: sessionKey(key), end: behindSession(key) }
     for (const table of [subscriptions, received, inflight, batches, settled]) {
-      for (const entry of table.getKeys(range)) this.#put(table, entry, undefined)
+      for (const entry of table.sessionKeys(key)) this.#put(table, entry, undefined)
     }
     this.#effects.push(() => {
       this.packetIds.received.forget(key)

@@ -41,7 +41,11 @@ export class LmdbStore extends GatheringStore implements Store {
 
   async open(): Promise<void> {
     const { directory, durability = 'disk', onDamage } = this.#options
-    const environment = await this.#openDirectory(directory, durability).catch((error: unknown) => {
+    const onFault = (fault: StatemqError): void => {
+      this.group.fault ??= this.faultOf(fault)
+    }
+    const options = { onFault, ...(onDamage && { onDamage }) }
+    const environment = await this.#openDirectory(directory, durability, options).catch((error: unknown) => {
       if (error instanceof StatemqError) throw error
       // The system refuses: no permission, no directory, a read-only disk.
       throw new StatemqError('SMQ_STORE_FAILED', `${directory}: ${(error as Error).message}`, { cause: error })
@@ -70,15 +74,21 @@ export class LmdbStore extends GatheringStore implements Store {
   }
 
   sessions(): AsyncIterable<readonly StoredSession[]> {
-    return this.#open.reader.sessions()
+    return this.#read((reader) => reader.sessions())
   }
 
   wills(): AsyncIterable<readonly StoredWill[]> {
-    return this.#open.reader.wills()
+    return this.#read((reader) => reader.wills())
   }
 
   retained(): AsyncIterable<readonly Publication[]> {
-    return this.#open.reader.retained()
+    return this.#read((reader) => reader.retained())
+  }
+
+  /** Whole tables are read as LMDB has them: with all that was committed so far. */
+  async *#read<T>(pages: (reader: LmdbReader) => AsyncIterable<T>): AsyncGenerator<T, void> {
+    await this.#open.environment.checkpoint()
+    yield* pages(this.#open.reader)
   }
 
   nextSessionKey(): SessionKey {
@@ -151,6 +161,7 @@ export class LmdbStore extends GatheringStore implements Store {
     try {
       for (let commit = 0; commit < 3; commit++) {
         const { writer, environment } = this.#open
+        await environment.checkpoint()
         await environment.commit(writer.planTouch().steps)
       }
     } catch (error) {

@@ -100,7 +100,7 @@ interface PageStats {
 
 async function assertEmpty({ tables }: Environment): Promise<void> {
   for (const table of Object.values(tables)) {
-    if (table.getKeysCount({ limit: 1 }) > 0) throw new StatemqError('SMQ_USAGE', 'the store is not empty')
+    if (table.count > 0) throw new StatemqError('SMQ_USAGE', 'the store is not empty')
   }
 }
 

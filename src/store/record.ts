@@ -157,14 +157,18 @@ export class RecordReader {
     return this.#bytes.readDoubleLE(this.#skip(8))
   }
 
-  /** In place: copy what is kept. */
-  /** All that is left. */
+  /** All that is left, in place. */
   rest(): Buffer {
-    return this.#bytes.subarray(this.#skip(this.#bytes.length - this.#at))
+    return this.raw(this.#bytes.length - this.#at)
   }
 
+  /** In place: copy what is kept. */
   bytes(): Buffer {
-    const length = this.varint()
+    return this.raw(this.varint())
+  }
+
+  /** So many bytes, in place. */
+  raw(length: number): Buffer {
     const from = this.#skip(length)
     return this.#bytes.subarray(from, from + length)
   }

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, openSync, readSync, writeSync, closeSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import fc from 'fast-check'
@@ -8,8 +8,8 @@ import { StatemqError } from '../../src/errors.ts'
 import { openEnvironment, type Environment } from '../../src/store/lmdb-environment.ts'
 import { LmdbStore } from '../../src/store/lmdb.ts'
 import type { Store } from '../../src/store/store.ts'
-import { tempFolder } from '../support/temp-files.ts'
-import { changes, contentsOf, lineOf, message, Model, type Contents } from './store-cases.ts'
+import { storeFiles, tempFolder } from '../support/temp-files.ts'
+import { changes, contentsOf, lineOf, message, Model, type Change, type Contents } from './store-cases.ts'
 
 const opened: Store[] = []
 afterEach(async () => {
@@ -24,9 +24,10 @@ function onDamage(table: string, error: unknown): never {
 async function openThrough(
   directory: string,
   around: (commit: () => Promise<void>) => Promise<void>,
+  redoBytes = 65_536,
 ): Promise<LmdbStore> {
-  const openDirectory: typeof openEnvironment = async (...args) => {
-    const environment = await openEnvironment(...args)
+  const openDirectory: typeof openEnvironment = async (path, durability, options) => {
+    const environment = await openEnvironment(path, durability, { ...options, redoBytes })
     const wrapped: Environment = { ...environment, commit: (steps) => around(() => environment.commit(steps)) }
     return wrapped
   }
@@ -53,63 +54,65 @@ async function settled(promise: Promise<void> | undefined): Promise<string> {
   )
 }
 
+type Pause = Change | { readonly type: 'durable' } | { readonly type: 'turn' }
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
-const pause = fc.oneof(
+const pause: fc.Arbitrary<Pause> = fc.oneof(
   { weight: 12, arbitrary: changes },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('durable' as const) }) },
   { weight: 2, arbitrary: fc.record({ type: fc.constant('turn' as const) }) },
 )
 
 describe('threat 2: the power is cut', () => {
-  /** The pages of a commit were written, and what makes them count was not. */
-  function copyWithOldMeta(after: string, before: string, into: string): void {
-    copyFileSync(after, into)
-    const meta = Buffer.alloc(2 * 4_096)
-    const from = openSync(before, 'r')
-    readSync(from, meta, 0, meta.length, 0)
-    closeSync(from)
-    const to = openSync(into, 'r+')
-    writeSync(to, meta, 0, meta.length, 0)
-    closeSync(to)
+  const filesOf = (directory: string): (Buffer | undefined)[] =>
+    storeFiles.map((name) => (existsSync(join(directory, name)) ? readFileSync(join(directory, name)) : undefined))
+
+  /** Of what was written, only a part came to the disk: all up to some byte, and nothing behind it. */
+  function torn(before: Buffer | undefined, after: Buffer | undefined, part: number): Buffer | undefined {
+    if (before === undefined || after?.length !== before.length || after.equals(before)) return after
+    const first = after.findIndex((byte, at) => byte !== before[at])
+    const last = after.findLastIndex((byte, at) => byte !== before[at])
+    const cut = first + Math.floor((last - first) * part)
+    return Buffer.concat([after.subarray(0, cut), before.subarray(cut)])
   }
 
   test('at every commit of any run: what was promised is there, and of what was not, all or nothing', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(pause, { minLength: 10, maxLength: 60 }), async (steps) => {
-        const directory = tempFolder()
-        const cuts: { readonly directory: string; readonly expected: Contents }[] = []
-        const cut = (expected: Contents): string => {
-          const copy = join(directory, `cut-${cuts.length}`)
-          mkdirSync(copy)
-          cuts.push({ directory: copy, expected })
-          return join(copy, 'data.mdb')
-        }
-        const file = join(directory, 'data.mdb')
-        let before: Contents = { sessions: [], wills: [], retained: [] }
-        const store = await openThrough(directory, async (commit) => {
-          const after = model.contents()
-          const snapshot = cut(before)
-          copyFileSync(file, snapshot)
-          await commit()
-          copyWithOldMeta(file, snapshot, cut(before))
-          copyFileSync(file, cut(after))
-          before = after
-        })
-        const model = new Model(store)
-        for (const step of steps) {
-          if (step.type === 'turn') await turn()
-          else if (step.type === 'durable') {
-            const promised = model.contents()
-            await store.durable()
-            expect(before).toEqual(promised)
-          } else model.apply(store, step)
-        }
-        await store.close()
-        for (const { directory: copy, expected } of cuts) expect(await contentsOfDirectory(copy)).toEqual(expected)
-      }),
+      fc.asyncProperty(fc.array(pause, { minLength: 10, maxLength: 60 }), fc.double({ min: 0, max: 0.99 }), cutAll),
       { numRuns: 8 },
     )
   })
+
+  async function cutAll(steps: readonly Pause[], part: number): Promise<void> {
+    const directory = tempFolder()
+    const cuts: { readonly files: readonly (Buffer | undefined)[]; readonly expected: Contents }[] = []
+    let before: Contents = { sessions: [], wills: [], retained: [] }
+    const store = await openThrough(directory, async (commit) => {
+      const after = model.contents()
+      const old = filesOf(directory)
+      await commit()
+      const all = filesOf(directory)
+      // The first one makes the log, which takes more than a flush.
+      if (old[1] !== undefined) cuts.push({ files: all.map((file, at) => torn(old[at], file, part)), expected: before })
+      cuts.push({ files: all, expected: after })
+      before = after
+    })
+    const model = new Model(store)
+    for (const step of steps) {
+      if (step.type === 'turn') await turn()
+      else if (step.type === 'durable') {
+        const promised = model.contents()
+        await store.durable()
+        expect(before).toEqual(promised)
+      } else model.apply(store, step)
+    }
+    await store.close()
+    cuts.push({ files: filesOf(directory), expected: before })
+    for (const { files, expected } of cuts) {
+      const copy = tempFolder()
+      for (const [at, file] of files.entries()) if (file) writeFileSync(join(copy, storeFiles[at]!), file)
+      expect(await contentsOfDirectory(copy)).toEqual(expected)
+    }
+  }
 })
 
 describe('commits that fail', () => {
@@ -150,12 +153,17 @@ describe('commits that fail', () => {
       fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 60 }), async (steps) => {
         const directory = tempFolder()
         let hasRoom = true
-        const store = await openThrough(directory, async (commit) => {
-          // Others go on meanwhile.
-          await turn()
-          if (!hasRoom) throw noRoom()
-          await commit()
-        })
+        const store = await openThrough(
+          directory,
+          async (commit) => {
+            // Others go on meanwhile.
+            await turn()
+            if (!hasRoom) throw noRoom()
+            await commit()
+            // Segments that turn every few commits.
+          },
+          1_024,
+        )
         const model = new Model(store)
         for (const one of steps) {
           if (one.type === 'turn') await turn()

@@ -1,5 +1,5 @@
 /** What a broker with a store has after its process has ended: closed in order, or not at all. */
-import { cpSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -16,7 +16,7 @@ import {
 } from '../../src/index.ts'
 import type { RawClient } from '../support/raw-client.ts'
 import { LmdbStore } from '../../src/store/lmdb.ts'
-import { tempFolder } from '../support/temp-files.ts'
+import { copyStore, tempFolder } from '../support/temp-files.ts'
 import { startBroker, type TestBroker } from '../support/test-broker.ts'
 import { connect as connectPacket, disconnect, puback, publish, pubrec, unsubscribe } from '../support/wire.ts'
 
@@ -287,7 +287,7 @@ test('semantics 7.8: the will of a client that was online when its process was k
   await before.connect({ clientId: 'passing', username: 'bob', will: { topic: 'gone/passing', qos: 1 } })
   // As the next process finds it, if this one is killed now.
   const copy = tempFolder()
-  cpSync(join(directory, 'data.mdb'), join(copy, 'data.mdb'))
+  copyStore(directory, copy)
   const after = startBroker({ authenticators: [people], store: { type: 'lmdb', directory: copy } })
   onTestFinished(() => after.close())
   await after.broker.ready
@@ -401,7 +401,7 @@ test('semantics 7.8: a will that fell due while no broker ran goes by the hooks 
   // Asked about at CONNECT, and let be.
   expect(asked).toEqual(['gone'])
   const copy = tempFolder()
-  cpSync(join(directory, 'data.mdb'), join(copy, 'data.mdb'))
+  copyStore(directory, copy)
   const after = startBroker({ authenticators: [people], store: { type: 'lmdb', directory: copy } })
   onTestFinished(() => after.close())
   await after.broker.ready

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { onTestFinished } from 'vitest'
@@ -13,4 +13,12 @@ export function tempFolder(files: Readonly<Record<string, string>> = {}): string
     writeFileSync(path, text)
   }
   return folder
+}
+
+/** The files of an embedded store. */
+export const storeFiles = ['data.mdb', 'redo-0', 'redo-1'] as const
+
+/** Copies what an embedded store has on the disk, as its next owner finds it if this one is killed now. */
+export function copyStore(from: string, into: string): void {
+  for (const name of storeFiles) if (existsSync(join(from, name))) copyFileSync(join(from, name), join(into, name))
 }
