@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 
 /** Where the page lies, seen from the sources and from the built package. */
@@ -9,4 +10,9 @@ export function pageFolder(): string | undefined {
   return places
     .map((place) => fileURLToPath(new URL(place, import.meta.url)))
     .find((folder) => existsSync(`${folder}index.html`))
+}
+
+/** What index.html asks for, as it is now; nothing while another page is put in its place. */
+export async function assetsIn(folder: string): Promise<readonly string[]> {
+  return readdir(`${folder}assets`).catch(() => [])
 }

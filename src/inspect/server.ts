@@ -12,7 +12,7 @@ import { Gate } from './gate.ts'
 import type { InspectHost } from './host.ts'
 import { Logins } from './logins.ts'
 import { openApiRoute } from './openapi.ts'
-import { pageFolder } from './page-files.ts'
+import { assetsIn, pageFolder } from './page-files.ts'
 import { ApiError, failure, problemOf } from './problem.ts'
 import { assertProtected } from './protection.ts'
 import { registerRoutes } from './register.ts'
@@ -196,7 +196,13 @@ async function servePage(app: FastifyInstance): Promise<void> {
       route.config = { ...route.config, role: 'none' }
     })
     // The files as they are there now, each a route of its own: no path is ever put together from a request.
-    await inner.register(fastifyStatic, { root, wildcard: false, cacheControl: false, decorateReply: false })
+    await inner.register(fastifyStatic, { root, wildcard: false, cacheControl: false })
+    // One that was built since then has files of other names.
+    inner.get<{ Params: { '*': string } }>('/assets/*', async ({ params }, reply) => {
+      const name = params['*']
+      if (!(await assetsIn(root)).includes(name)) return reply.callNotFound()
+      return reply.sendFile(`assets/${name}`)
+    })
   })
 }
 

@@ -1,12 +1,14 @@
 import { once } from 'node:events'
+import { rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
+import { join } from 'node:path'
 import { generate } from 'mqtt-packet'
 import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { createBroker, type InspectOptions } from '../../src/index.ts'
 import { allTokens, send, startAdmin, tokens } from '../support/admin-api.ts'
 import { localhostPair } from '../support/certificates.ts'
-import { readFiles } from '../support/source-files.ts'
+import { readFiles, repository } from '../support/source-files.ts'
 
 const statusOf = async (port: number, path: string, token?: string): Promise<number> => {
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` }
@@ -52,6 +54,33 @@ describe('createBroker({ inspect })', () => {
     await expect(broker.ready).rejects.toMatchObject({ code })
     await expect(broker.listen({ transport: 'tcp', port: 0 })).rejects.toMatchObject({ code })
     expect(broker.inspector).toBeUndefined()
+  })
+
+  test('serves what was built after it was opened, by the names that are there and no others', async () => {
+    const { port } = await startAdmin()
+    const folder = join(repository, 'dist', 'inspect-page', 'assets')
+    const name = `built-later-${process.pid}.js`
+    const get = (path: string) => send({ port, method: 'GET', path, headers: {} })
+    expect((await get(`/assets/${name}`)).status).toBe(404)
+    writeFileSync(join(folder, name), 'export {}')
+    onTestFinished(() => rmSync(join(folder, name), { force: true }))
+    const { status, text, headers } = await get(`/assets/${name}`)
+    expect([status, text, headers['content-type']]).toEqual([200, 'export {}', 'application/javascript; charset=utf-8'])
+    expect(headers['content-security-policy']).toContain("default-src 'none'")
+    for (const path of [
+      '',
+      '.',
+      '..',
+      '..%2findex.html',
+      '%2e%2e/index.html',
+      `x/../${name}`,
+      `${name}%00`,
+      `.%2f${name}`,
+    ])
+      expect([path, (await get(`/assets/${path}`)).status]).toEqual([path, 404])
+    expect((await send({ port, method: 'POST', path: `/assets/${name}`, headers: {} })).status).not.toBe(200)
+    rmSync(join(folder, name))
+    expect((await get(`/assets/${name}`)).status).toBe(404)
   })
 
   test('a port that is taken rejects', async () => {
