@@ -69,6 +69,7 @@ export class RedisLink {
     const [writer, reader] = (await connectAll(connecting, ['commands', 'commands'])) as [Redis, Redis]
     try {
       const facts = await factsOf(reader)
+      if (facts.isLoading) throw new Error('the server is loading what it had')
       const faults = judge(facts, durability, target.kind === 'cluster')
       if (facts.isReplica) throw new Error('the server is a replica')
       const about = await owner.claim(reader)

@@ -91,9 +91,8 @@ export class RedisReader {
    * The messages of a batch. Its job is taken out of the queue, and all those before it: nobody else
    * does, so that no lock is needed, and the order is the line's own.
    */
-  async batch(key: SessionKey, first: number): Promise<readonly QueuedMessage[]> {
+  async batch(link: RedisLink, key: SessionKey, first: number): Promise<readonly QueuedMessage[]> {
     if (this.#lastBatch?.key === key && this.#lastBatch.first === first) return this.#lastBatch.messages
-    const link = await this.#link()
     const data = (await this.#take(link, key, first)) ?? (await this.#dataOf(link, key, first))
     const messages = await this.#decode(link, data, first)
     this.#lastBatch = { key, first, messages }
@@ -103,11 +102,14 @@ export class RedisReader {
   async #take(link: RedisLink, key: SessionKey, first: number): Promise<string | undefined> {
     const wanted = jobOf(first)
     while (!this.#writer.wasTaken(key, first)) {
-      const taken: unknown[] = await link.queue(queueOf(key)).moveToActive(NO_LOCK)
-      const [job, id] = taken as [{ readonly data: string } | undefined, string | undefined]
+      const moved = (await link.queue(queueOf(key)).moveToActive(NO_LOCK).catch(unlessFull)) as unknown[]
+      const [job, id] = moved as [{ readonly data: string } | undefined, string | undefined]
       if (!job || !id) return undefined
-      this.#writer.take(key, Number(id.slice(1)))
+      const taken = Number(id.slice(1))
+      this.#writer.take(key, taken)
       if (id === wanted) return job.data
+      // It was taken by a connection that broke before it could say so.
+      if (taken > first) this.#writer.take(key, first)
     }
     return undefined
   }
@@ -261,6 +263,12 @@ export class RedisReader {
       return undefined
     }
   }
+}
+
+/** A server that is full gives no job; what is in it can be read all the same, and whoever reads makes room. */
+function unlessFull(error: unknown): unknown[] {
+  if (error instanceof Error && error.message.startsWith('OOM')) return []
+  throw error
 }
 
 async function scan(reader: Redis, hash: string, cursor: string): Promise<[string, Buffer[]]> {

@@ -13,6 +13,8 @@ export interface ServerFacts {
   readonly version: readonly [number, number]
   readonly isCluster: boolean
   readonly isReplica: boolean
+  /** It reads what it had: what it says of its append-only file meanwhile is not so. */
+  readonly isLoading: boolean
   readonly hasAppendOnlyFile: boolean
   /** Undefined where it does not tell. */
   readonly appendfsync: string | undefined
@@ -36,6 +38,7 @@ export async function factsOf(redis: Redis): Promise<ServerFacts> {
     version: [major, minor],
     isCluster: facts.get('cluster_enabled') === '1',
     isReplica: facts.get('role') === 'slave',
+    isLoading: facts.get('loading') === '1',
     hasAppendOnlyFile: facts.get('aof_enabled') === '1',
     appendfsync: Array.isArray(config) ? (config[1] as string | undefined) : undefined,
     evictionPolicy: facts.get('maxmemory_policy') ?? 'noeviction',

@@ -9,7 +9,7 @@ import { RedisAway } from './redis-away.ts'
 import { commit, commitAlthoughFull } from './redis-commit.ts'
 import { loadModules, plainError } from './redis-connect.ts'
 import { inOneSlot, RedisKeys } from './redis-keys.ts'
-import type { Opened } from './redis-link.ts'
+import type { Opened, RedisLink } from './redis-link.ts'
 import { RedisLinks } from './redis-links.ts'
 import { RedisOwner, replaced } from './redis-owner.ts'
 import type { RedisPlan } from './redis-plan.ts'
@@ -187,7 +187,7 @@ export class RedisStore extends GatheringStore implements Store {
     for (;;) {
       const [batch] = this.lines.get(key)?.batchesFrom(next) ?? []
       if (batch === undefined) break
-      for (const message of await reader.batch(key, batch.first)) {
+      for (const message of await this.#read((link) => reader.batch(link, key, batch.first))) {
         if (waits(message) && !take(message)) return page.filter(({ sequence }) => this.#waits(key, sequence))
       }
       next = Math.max(next, batch.last + 1)
@@ -197,6 +197,21 @@ export class RedisStore extends GatheringStore implements Store {
       for (const message of messages?.values() ?? []) if (waits(message) && !take(message)) break
     }
     return page.filter(({ sequence }) => this.#waits(key, sequence))
+  }
+
+  /** What a broken connection left unread is read over the next one: whoever is given its line waits till then. */
+  async #read<T>(read: (link: RedisLink) => Promise<T>): Promise<T> {
+    for (;;) {
+      const { links } = this.#open
+      const link = await links.current()
+      try {
+        return await read(link)
+      } catch (error) {
+        if (error instanceof StatemqError || (link.isUp && isReply(error) && !passes(error))) throw error
+        links.fail(link, error)
+        await sleep(PAUSE_MS)
+      }
+    }
   }
 
   /** Whether a message is in a line, written or not, and not settled. */

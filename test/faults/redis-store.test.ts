@@ -93,6 +93,44 @@ test('threat 21: a connection that is open and silent costs the timeout, and wha
   expect(jobs.map((name) => name.split(':').at(-1)!).toSorted()).toEqual(['b1', 'b2', 'b3'])
 })
 
+test('threat 17: a server that is still loading what it had is waited for, and not judged by what it says meanwhile', async () => {
+  const redis = await serverWith({ appendfsync: 'always' })
+  const told: string[] = []
+  const store = await opened(redis.url, { durability: 'fsync', onAway: ({ code }) => told.push(code) })
+  const key = await sessionWith(store)
+  const filling = redis.admin.pipeline()
+  for (let at = 0; at < 20_000; at++) filling.set(`other${at}`, '')
+  await filling.exec()
+  await redis.kill()
+  // About two seconds, in which it answers ten times a second, and says that it has no append-only file.
+  await redis.start({ 'key-load-delay': '100' })
+  await vi.waitFor(() => expect(store.fault).toBeUndefined(), { timeout: 10_000 })
+  store.append(key, message(2, 'two'))
+  expect(await outcome(store.durable())).toBe('durable')
+  expect(told.filter((code) => code !== 'SMQ_STORE_UNAVAILABLE')).toEqual([])
+})
+
+test('threat 16: a line whose reading the connection broke under is read over the next one', async () => {
+  const redis = await serverWith()
+  const proxy = await TestProxy.to(redis.socket)
+  const store = await opened(proxy.url)
+  const key = await sessionWith(store)
+  store.append(key, message(2, 'two'))
+  await store.durable()
+  // The server gives the first job, and its answer is never seen.
+  proxy.holdAnswers()
+  const page = store.page(key, 1, 1, 1_000)
+  await vi.waitFor(async () => expect(await redis.admin.lrange(`statemq:{s${key}}:active`, 0, -1)).toEqual(['b1']))
+  await vi.waitFor(() => expect(store.fault).toBeDefined(), { timeout: 10_000 })
+  proxy.forget()
+  expect((await page).map(({ sequence }) => sequence)).toEqual([1])
+  store.settle(key, 1)
+  await vi.waitFor(() => expect(store.fault).toBeUndefined(), { timeout: 10_000 })
+  expect(await outcome(store.durable())).toBe('durable')
+  expect(await redis.admin.lrange(`statemq:{s${key}}:active`, 0, -1)).toEqual(['b2'])
+  expect(await lineOf(store, key)).toEqual(['two'])
+})
+
 test('a commit that comes late, from a connection that was given up, is void', async () => {
   const redis = await serverWith()
   const proxy = await TestProxy.to(redis.socket)
@@ -151,6 +189,8 @@ test('threat 19: a server without room takes what makes room, and messages again
   store.settle(key, 1)
   expect(await outcome(store.durable())).toBe('durable')
   expect(store.fault?.code).toBe('SMQ_STORE_FULL')
+  // Whoever reads makes room.
+  expect(await lineOf(store, key)).toEqual(['2', '3'])
   await redis.admin.config('SET', 'maxmemory', '0')
   await vi.waitFor(() => expect(store.fault).toBeUndefined(), { timeout: 10_000 })
   expect(await outcome(store.durable())).toBe('durable')
