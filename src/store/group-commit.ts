@@ -21,7 +21,7 @@ interface Waiter {
  * with what somebody waits for. A crash within that time has a client get again what it acknowledged, which its flags
  * say; a flush for every handful of acknowledgements would cost more than sending the messages.
  */
-const LINGER_MS = 1
+const LINGER_MS = 5
 
 /**
  * One commit at a time: what is written while one is under way gathers and goes into the next.
