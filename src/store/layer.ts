@@ -112,9 +112,23 @@ export class Table {
     return (this.#database.getStats() as { readonly entryCount?: number }).entryCount ?? 0
   }
 
+  /** How many bytes its pages come to. */
+  get bytes(): number {
+    const stats = this.#database.getStats() as PageStats
+    return stats.pageSize * (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages)
+  }
+
   /** Within a transaction of LMDB's. */
   write(key: Buffer, record: Buffer | undefined): void {
     // Whether a write succeeds is its transaction's to say.
     void (record ? this.#database.put(key, record) : this.#database.remove(key))
   }
+}
+
+/** Its types leave them out. */
+interface PageStats {
+  readonly pageSize: number
+  readonly treeBranchPageCount: number
+  readonly treeLeafPageCount: number
+  readonly overflowPages: number
 }
