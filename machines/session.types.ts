@@ -103,6 +103,12 @@ export interface Decided {
   readonly decision?: Decision
 }
 
+/** Who asked for it, where a person did: for the history of a session. The chart goes by none of it. */
+export interface Operated {
+  /** Name of the login. Default: nobody said. */
+  readonly by?: string
+}
+
 /** Why a client is sent away. */
 export interface Farewell extends Decided {
   readonly reasonCode: ReasonCode
@@ -189,8 +195,8 @@ export type SessionEvent =
   | ({ readonly type: 'session.takeover' } & Handover)
   /** A newcomer starts afresh under this client identifier. */
   | ({ readonly type: 'session.discard' } & Decided)
-  | ({ readonly type: 'session.disconnect' } & Farewell)
-  | { readonly type: 'session.expire' }
+  | ({ readonly type: 'session.disconnect' } & Farewell & Operated)
+  | ({ readonly type: 'session.expire' } & Operated)
   /** The grant is about to end. */
   | { readonly type: 'deadline.expiring' }
   /** It has ended; in its grace: that is over too. */
@@ -202,14 +208,14 @@ export type SessionEvent =
   /** Raised by the chart itself. */
   | ({ readonly type: 'reauthentication.failed' } & Farewell)
   /** The server takes the grant away. */
-  | { readonly type: 'session.revoke'; readonly reason: string }
-  | { readonly type: 'roles.change'; readonly roles: readonly string[] }
+  | ({ readonly type: 'session.revoke'; readonly reason: string } & Operated)
+  | ({ readonly type: 'roles.change'; readonly roles: readonly string[] } & Operated)
   /** All properties that the session has from now on, with who gave them. */
-  | {
+  | ({
       readonly type: 'properties.change'
       readonly properties: SessionProperties
       readonly propertySources: Readonly<Record<string, PropertySource>>
-    }
+    } & Operated)
   /** All attributes that the scope has from now on. */
   | { readonly type: 'attributes.change'; readonly scope: AttributeScope; readonly attributes: Attributes }
   | { readonly type: 'delivery.ready' }

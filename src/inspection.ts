@@ -47,7 +47,7 @@ export interface BrokerInspection {
   deleteRetained(topic: string): Promise<boolean>
   jobs(query: JobQuery): Promise<JobPage>
   /** A dead job is tried again; a will or a session expiry is done now. False: it is not there any more. */
-  retryJob(id: string): Promise<boolean>
+  retryJob(id: string, by?: string): Promise<boolean>
   /** It is not done. An offline queue is emptied. False: it is not there any more. */
   dropJob(id: string): Promise<boolean>
   /** Sessions that took longest to take what waits for them, the slowest first. */

@@ -39,7 +39,7 @@ export class JobTable {
   }
 
   /** Rejects with SMQ_JOB_FIXED for a queue. */
-  async retry(id: string): Promise<boolean> {
+  async retry(id: string, by: string): Promise<boolean> {
     if (id.startsWith(prefixes.dead)) return (await this.#core.deadJobs?.retry(id)) ?? false
     if (id.startsWith(prefixes['offline-queue'])) {
       throw new StatemqError('SMQ_JOB_FIXED', 'messages go out when their client is back')
@@ -48,7 +48,7 @@ export class JobTable {
     will?.due()
     if (will !== undefined) return true
     const session = this.#session(id, 'session-expiry')
-    session?.send({ type: 'session.expire' })
+    session?.send({ type: 'session.expire', by })
     return session !== undefined
   }
 

@@ -131,8 +131,8 @@ export class Inspection implements BrokerInspection {
     return this.#jobs.page(query)
   }
 
-  retryJob(id: string): Promise<boolean> {
-    return this.#jobs.retry(id)
+  retryJob(id: string, by = ''): Promise<boolean> {
+    return this.#jobs.retry(id, by)
   }
 
   dropJob(id: string): Promise<boolean> {

@@ -20,17 +20,18 @@ export async function runOver<Previous>(
   core: SessionCore,
   target: SessionTarget,
   operation: SessionOperation<Previous>,
+  by: string,
 ): Promise<readonly SessionOutcome<Previous>[]> {
   const { clientId, filter } = target as { readonly clientId?: unknown; readonly filter?: unknown }
   if ((clientId === undefined) === (filter === undefined))
     throw new StatemqError('SMQ_SESSION_CHANGE_INVALID', 'the target is a clientId or a filter')
-  if (clientId !== undefined) return [operation(sessionOf(core, clientId as string))]
+  if (clientId !== undefined) return [operation(sessionOf(core, clientId as string), by)]
   const selection = new SessionSelection(filter as string, core.registry, core.limits)
   const outcomes: SessionOutcome<Previous>[] = []
   let sliceEndsAtMs = performance.now() + SLICE_MS
   // A copy: what is gone through over many turns changes meanwhile, by the operation too.
   for (const session of [...selection.candidates()]) {
-    if (isThere(session) && selection.matches(session)) outcomes.push(operation(session))
+    if (isThere(session) && selection.matches(session)) outcomes.push(operation(session, by))
     if (performance.now() < sliceEndsAtMs) continue
     await nextTurn()
     sliceEndsAtMs = performance.now() + SLICE_MS

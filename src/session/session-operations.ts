@@ -42,8 +42,8 @@ export type PreviousValues<T> = Readonly<Record<string, T | undefined>>
 
 const assignable: ReadonlySet<string> = new Set(assignablePropertyNames)
 
-/** One operation on one session; what it was made with has been checked. */
-export type SessionOperation<Previous = undefined> = (session: Session) => SessionOutcome<Previous>
+/** One operation on one session, in somebody's name; what it was made with has been checked. */
+export type SessionOperation<Previous = undefined> = (session: Session, by: string) => SessionOutcome<Previous>
 
 /** Throws SMQ_SESSION_CHANGE_INVALID where there is nothing to change, or one role is to go and to come. */
 export function roleChange({ remove = [], add = [] }: RoleChange): SessionOperation<readonly string[]> {
@@ -55,13 +55,13 @@ export function roleChange({ remove = [], add = [] }: RoleChange): SessionOperat
   const both = add.find((role) => remove.includes(role))
   if (both !== undefined) throw invalid(`the role ${JSON.stringify(both)} is to be added and removed`)
   const removed = new Set(remove)
-  return (session) => {
+  return (session, by) => {
     const previous = rolesOf(session.grant)
     const kept = previous.filter((role) => !removed.has(role))
     const roles = Object.freeze([...new Set([...kept, ...add])])
     // Nothing was removed from it, and what was added was there.
     if (roles.length === previous.length && kept.length === previous.length) return outcomeOf(session, 'unchanged')
-    session.send({ type: 'roles.change', roles })
+    session.send({ type: 'roles.change', roles, by })
     return changed(session, previous)
   }
 }
@@ -75,7 +75,7 @@ export function propertyChange(change: PropertyChange): SessionOperation<Previou
     if (value !== null && (typeof value !== 'string' || !value.isWellFormed()))
       throw invalid(`the property ${JSON.stringify(name)} wants a text, or null`)
   }
-  return (session) => {
+  return (session, by) => {
     const before = propertiesOf(session.grant)
     const { values, previous, names } = applied(before, entries)
     if (names.length === 0) return outcomeOf(session, 'unchanged')
@@ -88,7 +88,7 @@ export function propertyChange(change: PropertyChange): SessionOperation<Previou
       if (name in values) propertySources[name] = 'server'
       else delete propertySources[name]
     }
-    session.send({ type: 'properties.change', properties: frozenRecord(values), propertySources })
+    session.send({ type: 'properties.change', properties: frozenRecord(values), propertySources, by })
     return changed(session, previous)
   }
 }
@@ -125,26 +125,26 @@ export function disconnection(
   reasonCode: ReasonCode = ReasonCode.AdministrativeAction,
   reason = 'disconnected by the operator',
 ): SessionOperation {
-  return (session) => {
+  return (session, by) => {
     if (session.state !== 'online') return outcomeOf(session, 'unchanged')
-    session.send({ type: 'session.disconnect', reasonCode, reason })
+    session.send({ type: 'session.disconnect', reasonCode, reason, by })
     return outcomeOf(session, 'done')
   }
 }
 
 /** Takes the grant away: DISCONNECT 0x87, no right, no will, until its principal authenticates again. */
 export function revocation(reason = 'revoked by the operator'): SessionOperation {
-  return (session) => {
+  return (session, by) => {
     if (session.context.standing === 'revoked') return outcomeOf(session, 'unchanged')
-    session.send({ type: 'session.revoke', reason })
+    session.send({ type: 'session.revoke', reason, by })
     return outcomeOf(session, 'done')
   }
 }
 
 /** Ends the session, and its connection if it has one. */
 export function expiration(): SessionOperation {
-  return (session) => {
-    session.send({ type: 'session.expire' })
+  return (session, by) => {
+    session.send({ type: 'session.expire', by })
     return outcomeOf(session, 'done')
   }
 }

@@ -72,7 +72,10 @@ export class LiveSessionView implements SessionView {
   readonly #session: Session
   readonly #delivery: DirectDelivery
 
-  constructor(session: Session, delivery: DirectDelivery) {
+  readonly #by: string
+
+  constructor(session: Session, delivery: DirectDelivery, by: string) {
+    this.#by = by
     this.#session = session
     this.#delivery = delivery
   }
@@ -167,6 +170,8 @@ export class LiveSessionView implements SessionView {
 
   #run<Previous>(operation: SessionOperation<Previous>): SessionOutcome<Previous> {
     const session = this.#session
-    return isThere(session) ? operation(session) : failed(session, 'SMQ_SESSION_UNKNOWN', 'the session has ended')
+    return isThere(session)
+      ? operation(session, this.#by)
+      : failed(session, 'SMQ_SESSION_UNKNOWN', 'the session has ended')
   }
 }

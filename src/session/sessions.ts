@@ -16,12 +16,16 @@ import {
   type PreviousValues,
   type PropertyChange,
   type RoleChange,
+  type SessionOperation,
   type SessionOutcome,
 } from './session-operations.ts'
 import { SessionSelection } from './session-selection.ts'
 import { LiveSessionView, type SessionView } from './session-view.ts'
 import { SessionWatch, type SessionChange } from './session-watch.ts'
 import type { Session } from './session.ts'
+
+/** A history keeps many. */
+const MAX_NAME_LENGTH = 256
 
 type Guard = <T>(observable: Observable<T>) => Observable<T>
 
@@ -42,10 +46,21 @@ export class BrokerSessions implements Iterable<[string, SessionView]> {
   readonly #guard: Guard
   readonly #delivery: DirectDelivery
 
-  constructor(core: SessionCore, guard: Guard) {
+  readonly #by: string
+
+  constructor(core: SessionCore, guard: Guard, by = '') {
+    this.#by = by
     this.#core = core
     this.#guard = guard
     this.#delivery = new DirectDelivery(core)
+  }
+
+  /**
+   * The same sessions, whose operations are done in somebody's name: their histories say that it was `operator` of this
+   * name who decided. At most 256 characters of it are kept.
+   */
+  by(name: string): BrokerSessions {
+    return new BrokerSessions(this.#core, this.#guard, name.slice(0, MAX_NAME_LENGTH).toWellFormed())
   }
 
   get size(): number {
@@ -113,7 +128,7 @@ export class BrokerSessions implements Iterable<[string, SessionView]> {
    * SMQ_SESSION_CHANGE_INVALID. `previous` are the roles before.
    */
   async changeRoles(target: SessionTarget, change: RoleChange): SessionOutcomes<readonly string[]> {
-    return runOver(this.#core, target, roleChange(change))
+    return this.#runOver(target, roleChange(change))
   }
 
   /**
@@ -123,7 +138,7 @@ export class BrokerSessions implements Iterable<[string, SessionView]> {
    * has what changed, as it was.
    */
   async setProperties(target: SessionTarget, change: PropertyChange): SessionOutcomes<PreviousValues<string>> {
-    return runOver(this.#core, target, propertyChange(change))
+    return this.#runOver(target, propertyChange(change))
   }
 
   /**
@@ -136,12 +151,12 @@ export class BrokerSessions implements Iterable<[string, SessionView]> {
     change: AttributeChange,
     options: { readonly scope: AttributeScope },
   ): SessionOutcomes<PreviousValues<AttributeValue>> {
-    return runOver(this.#core, target, attributeChange(change, options))
+    return this.#runOver(target, attributeChange(change, options))
   }
 
   /** Ends connections with a DISCONNECT (MQTT 5); wills are published by the rules. Default 0x98. */
   async disconnect(target: SessionTarget, reasonCode?: ReasonCode, reason?: string): SessionOutcomes {
-    return runOver(this.#core, target, disconnection(reasonCode, reason))
+    return this.#runOver(target, disconnection(reasonCode, reason))
   }
 
   /**
@@ -150,12 +165,12 @@ export class BrokerSessions implements Iterable<[string, SessionView]> {
    * authenticate again. The reason is for events and logs, not for the client.
    */
   async revoke(target: SessionTarget, reason?: string): SessionOutcomes {
-    return runOver(this.#core, target, revocation(reason))
+    return this.#runOver(target, revocation(reason))
   }
 
   /** Ends sessions, and the connections of those that have one. */
   async expire(target: SessionTarget): SessionOutcomes {
-    return runOver(this.#core, target, expiration())
+    return this.#runOver(target, expiration())
   }
 
   /**
@@ -165,12 +180,16 @@ export class BrokerSessions implements Iterable<[string, SessionView]> {
    * fails with SMQ_PUBLISH_REFUSED. Rejects with SMQ_TOPIC_INVALID and SMQ_MESSAGE_INVALID too.
    */
   async publishTo(target: SessionTarget, message: DirectMessage): SessionOutcomes {
-    return runOver(this.#core, target, this.#delivery.operation(message))
+    return this.#runOver(target, this.#delivery.operation(message))
+  }
+
+  #runOver<Previous>(target: SessionTarget, operation: SessionOperation<Previous>): SessionOutcomes<Previous> {
+    return runOver(this.#core, target, operation, this.#by)
   }
 
   #selection(filter: string): SessionSelection {
     return new SessionSelection(filter, this.#core.registry, this.#core.limits)
   }
 
-  readonly #viewOf = (session: Session): SessionView => new LiveSessionView(session, this.#delivery)
+  readonly #viewOf = (session: Session): SessionView => new LiveSessionView(session, this.#delivery, this.#by)
 }

@@ -58,15 +58,15 @@ function byEvent({ session, context }: Step, event: SessionEvent): Decision | nu
     case 'keepalive.lost':
       return silence(session)
     case 'session.disconnect':
-      return decided('operator', '', event.reason, event.reasonCode)
+      return byOperator(event, event.reason, event.reasonCode)
     case 'session.revoke':
-      return decided('operator', '', event.reason, ReasonCode.NotAuthorized)
+      return byOperator(event, event.reason, ReasonCode.NotAuthorized)
     case 'session.expire':
-      return EXPIRE
+      return byOperator(event, 'session ended by the operator', ReasonCode.AdministrativeAction)
     case 'roles.change':
-      return decided('operator', '', `its roles are now: ${event.roles.join(', ') || 'none'}`)
+      return byOperator(event, `its roles are now: ${event.roles.join(', ') || 'none'}`)
     case 'properties.change':
-      return PROPERTIES
+      return byOperator(event, 'its properties were changed')
     case 'session.resume':
     case 'session.takeover':
     case 'session.discard':
@@ -81,6 +81,11 @@ function byEvent({ session, context }: Step, event: SessionEvent): Decision | nu
     default:
       return byDeadline(session, context, event.type)
   }
+}
+
+/** Under the name of the person, where whoever asked for it has said it. */
+function byOperator({ by = '' }: { readonly by?: string }, reason: string, reasonCode?: ReasonCode): Decision {
+  return decided('operator', by, reason, reasonCode)
 }
 
 function byDeadline(session: Session, context: SessionContext, type: string): Decision | undefined {
@@ -208,8 +213,6 @@ const CONNECT = decided('client', '', 'CONNECT')
 const AUTH = decided('client', '', 'AUTH')
 const GOODBYE = decided('client', '', 'DISCONNECT', ReasonCode.Success)
 const CLOSED = decided('network', '', 'the connection ended without DISCONNECT')
-const EXPIRE = decided('operator', '', 'session ended by the operator', ReasonCode.AdministrativeAction)
-const PROPERTIES = decided('operator', '', 'its properties were changed')
 const NEWER = decided('client', '', 'a newer connection under its client identifier')
 const BLOCKED = decided('network', '', 'the client does not read')
 const DRAINED = decided('network', '', 'the client reads')

@@ -233,7 +233,7 @@ describe('what an operator does', () => {
     expect(await told).toBe(0x98)
     await page.getByText('It was disconnected.').waitFor()
     await lit(page, 'offline')
-    await reads(page.locator('.sentence-state'), /Why: maintenance\. .*0x98 administrative action$/)
+    await reads(page.locator('.sentence-state'), /Why: maintenance\. operator olga · 0x98 administrative action$/)
   })
 
   test('changes roles, which hold at once', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
+import { hashPassword } from '../../src/auth/password-hash.ts'
 import { startAdmin, tokens, type Asker } from '../support/admin-api.ts'
 
 /** Who may do what, stated here once more: a route that is missing here, or has another role, fails (threat 90). */
@@ -106,5 +107,62 @@ describe('every route × everybody', () => {
     const { ask } = await startAdmin()
     const { status, headers } = await ask('GET', '/api/v1/stats', { headers: { authorization } })
     expect([status, headers['www-authenticate']]).toEqual([401, 'Bearer realm="statemq"'])
+  })
+})
+
+describe('who decided', () => {
+  const someone = async () => {
+    const passwordHash = await hashPassword(Buffer.from('a password'), { memoryKibibytes: 8, passes: 1 })
+    const admin = await startAdmin({ users: [{ name: 'olga', role: 'operate', passwordHash }] })
+    const basic = { authorization: `Basic ${Buffer.from('olga:a password').toString('base64')}` }
+    const session = { clientId: 'press', sessionExpiryIntervalSeconds: 60 }
+    await admin.broker.client(session)
+    /** The last step of the session, by who decided on it. */
+    const last = (): unknown => {
+      const { by, name, reason } = admin.broker.inspection.history('press').at(-1)!.decision!
+      return [by, name, reason]
+    }
+    return { ...admin, basic, session, last }
+  }
+
+  test('is the name of the login, in the history of the session: never what it logged in with', async () => {
+    const { ask, broker, basic, session, last } = await someone()
+    const clientId = 'press'
+    const steps = [
+      ['session/roles', { add: ['crew'] }, 'its roles are now: crew'],
+      ['session/disconnect', { reason: 'maintenance' }, 'maintenance'],
+    ] as const
+    for (const [path, body, reason] of steps) {
+      expect((await ask('POST', `/api/v1/${path}`, { headers: basic, body: { clientId, ...body } })).status).toBe(200)
+      expect(last()).toEqual(['operator', 'olga', reason])
+    }
+    await broker.client(session)
+    // A token has a name as well, and many sessions are done like one.
+    const action = { target: { filter: 'all' }, action: { type: 'revoke', reason: 'stolen' } }
+    expect((await ask('POST', '/api/v1/sessions/actions', { as: 'operate', body: action })).status).toBe(200)
+    expect(last()).toEqual(['operator', 'operate', 'stolen'])
+    const properties = { clientId, properties: { line: '7' } }
+    await ask('PATCH', '/api/v1/session/properties', { headers: basic, body: properties })
+    const { rows } = await broker.inspection.jobs({ kind: 'session-expiry', offset: 0, limit: 1 })
+    await ask('POST', '/api/v1/jobs/retry', { headers: basic, body: { id: rows[0]!.id } })
+    expect(last()).toEqual(['operator', 'olga', 'session ended by the operator'])
+    const { text } = await ask('GET', `/api/v1/session/history?clientId=${clientId}`, { as: 'read' })
+    expect(text).toContain('"name":"olga"')
+    for (const secret of [tokens.operate, 'a password', '$argon2', basic.authorization.slice(6)])
+      expect(text).not.toContain(secret)
+  })
+
+  test('is nobody by name where the embedder names nobody, and a name of any length is cut', async () => {
+    const { broker, session, last } = await someone()
+    await broker.sessions.disconnect({ clientId: 'press' }, undefined, 'by code')
+    expect(last()).toEqual(['operator', '', 'by code'])
+    for (const [name, kept] of [
+      ['night shift', 'night shift'],
+      ['x'.repeat(1_000), 'x'.repeat(256)],
+    ]) {
+      await broker.client(session)
+      broker.sessions.by(name!).get('press')!.disconnect(undefined, 'by a view')
+      expect(last()).toEqual(['operator', kept, 'by a view'])
+    }
   })
 })

@@ -9,11 +9,13 @@ import { empty, jobKind, jobPage } from '../schemas.ts'
 const oneJob = z.strictObject({ id: wellFormed.min(1).max(65_535) }).meta({ id: 'OneJob' })
 
 async function decide(
-  { host, body, audit }: Ask<undefined, z.output<typeof oneJob>>,
+  { host, body, audit, identity }: Ask<undefined, z.output<typeof oneJob>>,
   what: 'retryJob' | 'dropJob',
 ): Promise<Record<string, never>> {
   const inspection: BrokerInspection = host.broker.inspection
-  const isThere = await inspection[what](body.id)
+  const isThere = await (what === 'retryJob'
+    ? inspection.retryJob(body.id, identity?.name)
+    : inspection.dropJob(body.id))
   audit.done(what === 'retryJob' ? 'job.retry' : 'job.drop', { job: body.id }, isThere ? 'done' : 'not found')
   if (!isThere) throw new ApiError(404, 'it is not there any more')
   return {}

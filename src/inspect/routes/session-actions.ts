@@ -1,6 +1,5 @@
 import type { z } from 'zod'
 
-import type { Broker } from '../../api.ts'
 import { StatemqError } from '../../errors.ts'
 import { ReasonCode } from '../../reason-codes.ts'
 import type { Audit } from '../audit.ts'
@@ -25,7 +24,11 @@ type Outcomes = readonly (Omit<Outcome, 'error' | 'reason'> & {
   readonly reason: string | undefined
 })[]
 
-function perform({ sessions }: Broker, target: Target, action: SessionAction): Promise<Outcomes> {
+/** What is done in the name of a login: the history of a session has it. */
+type Doing = Pick<Ask<unknown, unknown>, 'host' | 'audit' | 'identity'>
+
+function perform({ host, identity }: Doing, target: Target, action: SessionAction): Promise<Outcomes> {
+  const sessions = host.broker.sessions.by(identity?.name ?? '')
   switch (action.type) {
     case 'roles':
       return sessions.changeRoles(target, action)
@@ -72,13 +75,9 @@ function summary(action: SessionAction): string {
   return action.type === 'properties' ? Object.keys(action.properties).join(',') : ''
 }
 
-async function actOnOne(
-  { host, audit }: Pick<Ask<unknown, unknown>, 'host' | 'audit'>,
-  clientId: string,
-  action: SessionAction,
-): Promise<Outcome> {
+async function actOnOne(doing: Doing, clientId: string, action: SessionAction): Promise<Outcome> {
   const what = { clientId, change: summary(action) }
-  const [came] = await audited(audit, `session.${action.type}`, what, () => perform(host.broker, { clientId }, action))
+  const [came] = await audited(doing.audit, `session.${action.type}`, what, () => perform(doing, { clientId }, action))
   return told(came!)
 }
 
@@ -99,19 +98,18 @@ async function audited(
   }
 }
 
-async function actOnMany({ host, audit, body }: Ask<undefined, z.output<typeof manySessions>>) {
-  const { target, action } = body
-  const { broker } = host
+async function actOnMany(ask: Ask<undefined, z.output<typeof manySessions>>) {
+  const { target, action } = ask.body
   const what = {
     ...('filter' in target ? { filter: target.filter } : { clientIds: target.clientIds.join(' ') }),
     change: summary(action),
   }
-  const all = await audited(audit, `sessions.${action.type}`, what, () =>
-    'filter' in target ? perform(broker, target, action) : performEach(broker, target.clientIds, action),
+  const all = await audited(ask.audit, `sessions.${action.type}`, what, () =>
+    'filter' in target ? perform(ask, target, action) : performEach(ask, target.clientIds, action),
   )
   const counts = { done: 0, unchanged: 0, failed: 0 }
   for (const { outcome: came } of all) counts[came]++
-  const max = broker.limits.maxInspectOutcomes
+  const max = ask.host.broker.limits.maxInspectOutcomes
   const failed = all.filter((one) => one.outcome === 'failed')
   const others = all.length > max ? all.filter((one) => one.outcome !== 'failed') : []
   const shown = all.length > max ? [...failed, ...others].slice(0, max) : all
@@ -119,11 +117,11 @@ async function actOnMany({ host, audit, body }: Ask<undefined, z.output<typeof m
 }
 
 /** One that is gone is an outcome, not the end of the others. */
-async function performEach(broker: Broker, clientIds: readonly string[], action: SessionAction): Promise<Outcomes> {
+async function performEach(doing: Doing, clientIds: readonly string[], action: SessionAction): Promise<Outcomes> {
   const all: Outcomes[number][] = []
   for (const clientId of new Set(clientIds)) {
     try {
-      all.push(...(await perform(broker, { clientId }, action)))
+      all.push(...(await perform(doing, { clientId }, action)))
     } catch (error) {
       if (!(error instanceof StatemqError) || error.code !== 'SMQ_SESSION_UNKNOWN') throw error
       all.push({ clientId, sessionId: '', outcome: 'failed', error: error.code, reason: 'no such session' })
