@@ -1,6 +1,6 @@
 import type { SessionContext, Standing } from '../../machines/session.machine.ts'
 import { StatemqError } from '../errors.ts'
-import type { MessageProperties, SubscriptionRequest, WillPacket } from '../messages.ts'
+import type { ConnectionInfo, MessageProperties, SubscriptionRequest, WillPacket } from '../messages.ts'
 import type { Grant, HookClient } from '../hooks.ts'
 
 const VERSION = 1
@@ -76,6 +76,7 @@ export function decodeContext(record: Buffer, head: Omit<SessionHead, 'wasOnline
     sessionExpiryIntervalSeconds,
     expiresAtMs,
     epoch,
+    connection: wholeConnection(rest.connection),
     connect: rest.connect,
     will: rest.will,
     end: undefined,
@@ -83,6 +84,21 @@ export function decodeContext(record: Buffer, head: Omit<SessionHead, 'wasOnline
     // They went with the connection.
     connectionAttributes: bare({}),
   }
+}
+
+const ABSENT = {
+  connection: { remoteAddress: undefined, remotePort: undefined, localPort: undefined, proxyAddress: undefined },
+  tls: { serverName: undefined, clientCertificate: undefined },
+  certificate: { commonName: undefined, subjectAltName: undefined },
+}
+
+/** JSON leaves out what is undefined: whoever is told of the connection finds all the same what there is to know of one. */
+function wholeConnection(stored: ConnectionInfo): ConnectionInfo {
+  const { tls } = stored
+  if (tls === undefined) return { ...ABSENT.connection, ...stored, tls }
+  const { clientCertificate: shown } = tls
+  const clientCertificate = shown && { ...ABSENT.certificate, ...shown }
+  return { ...ABSENT.connection, ...stored, tls: { ...ABSENT.tls, ...tls, clientCertificate } }
 }
 
 /** A subscription as it was asked for; what roles leave of it is found out again. */
