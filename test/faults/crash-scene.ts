@@ -13,6 +13,7 @@ import { elapsed, until } from '../support/moments.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { repository } from '../support/source-files.ts'
 import { CrashChurn, CrashPublisher, CrashRetainer, CrashSubscriber, CrashWill } from './crash-clients.ts'
+import { CrashGrants } from './crash-grants.ts'
 import { History } from './crash-history.ts'
 
 const killPoints = join(repository, 'test', 'support', 'kill-points.ts')
@@ -49,6 +50,7 @@ export class Scene {
   readonly #will: CrashWill
   readonly #subscribers: CrashSubscriber[]
   readonly #churn: CrashChurn
+  readonly #grants = new CrashGrants()
   /** Each is online in one process, and its will comes a second after that. */
   #delayed: CrashWill | undefined
   #count = 0
@@ -57,9 +59,11 @@ export class Scene {
     this.#random = randomFrom(seed)
     this.#store = store
     const limits = ['maxConnectsPerSecond', 'maxWillsPerSecond'].flatMap((name) => ['--set', `limits.${name}=100000`])
+    // What is shed where a queue is full is promised no more: these clients fall behind by more than the default.
+    limits.push('--set', 'limits.maxQueuedMessages=1000000')
     // With every other seed a message goes out in several turns, and a kill comes between them.
     if (seed % 2 === 1) limits.push('--set', 'limits.maxDeliveriesPerTurn=2')
-    this.#words = ['--port', '0', ...store.words, ...limits]
+    this.#words = ['--config', this.#grants.config, '--port', '0', ...store.words, ...limits]
     const { history } = this
     this.#publishers = [new CrashPublisher(history, 'a', 1), new CrashPublisher(history, 'b', 8, 4)]
     this.#retainer = new CrashRetainer(history, 'keeper')
@@ -83,6 +87,7 @@ export class Scene {
   async run(kills: number): Promise<string[]> {
     let broker = await startCommand(this.#words)
     for (const subscriber of this.#subscribers) subscriber.open(broker.port)
+    await this.#grants.begin(broker)
     expect(await until(() => this.#subscribers.every(({ isSubscribed }) => isSubscribed), 10_000)).toBe(true)
     for (this.history.kills = 0; this.history.kills < kills; this.history.kills++) {
       this.#openAll(broker, false)
@@ -97,6 +102,7 @@ export class Scene {
   async runPoints(points: readonly string[]): Promise<string[]> {
     let broker = await startCommand(this.#words)
     for (const subscriber of this.#subscribers) subscriber.open(broker.port)
+    await this.#grants.begin(broker)
     expect(await until(() => this.#subscribers.every(({ isSubscribed }) => isSubscribed), 10_000)).toBe(true)
     for (const point of points) {
       broker.child.kill('SIGKILL')
@@ -113,7 +119,7 @@ export class Scene {
       }
       this.history.kills++
       this.#dropAll()
-      broker = await startCommand(this.#words)
+      broker = await this.#startAgain()
       this.#openAll(broker, true)
       await this.history.packets(50)
     }
@@ -161,7 +167,14 @@ export class Scene {
       await once(early, 'exit')
       this.history.kills++
     }
-    return startCommand(this.#words)
+    return this.#startAgain()
+  }
+
+  /** And looks who has which rights, before anybody is there again. */
+  async #startAgain(): Promise<RunningCommand> {
+    const broker = await startCommand(this.#words)
+    for (const problem of await this.#grants.problems(broker)) this.history.violation(problem)
+    return broker
   }
 
   #dropAll(): void {
@@ -179,7 +192,7 @@ export class Scene {
     await until(() => [...this.#publishers, this.#retainer].every(({ isDone }) => isDone), 20_000)
     this.#will.drop()
     this.#delayed?.drop()
-    await until(() => history.missing === 0, 20_000)
+    await until(() => history.missing === 0, 60_000)
     const retained = await this.#retained(broker)
     this.#dropAll()
     broker.child.kill('SIGTERM')

@@ -49,24 +49,16 @@ async function inRedis(diesToo: boolean): Promise<{ readonly store: CrashStore; 
   return { store, redis }
 }
 
-/**
- * How often each run kills. More has shown what is not understood yet (2026-11-22): one of nine runs on disk with 25 kills
- * ended with QoS 2 messages that were sent again under other identifiers, and those in Redis with clients that were
- * refused. `CRASH_KILLS=25 CRASH_REDIS=1` looks for that; the named points in Redis run with it only.
- */
+/** Issue 4 asks for 200 kills on disk and 50 in Redis, half of them with a Redis that dies too. `CRASH_KILLS` for more. */
 const killsOr = (usual: number): number => Number(process.env['CRASH_KILLS'] ?? usual)
-const pointsInRedis = process.env['CRASH_REDIS'] === '1'
-if (!pointsInRedis) console.warn('crash.test.ts: named points with Redis are left out; CRASH_REDIS=1 runs them')
 
 describe('killed at random moments', () => {
-  // The fourth is known to go red: a shared group gets QoS 2 messages again after a kill. `CRASH_SEED=4` shows it.
-  const seeds = base === 1 ? [0, 1, 2, 4, 5, 6, 8, 7] : [0, 1, 2, 3, 4, 5, 6, 7]
-  test.for(seeds.map((at) => [base + at, at === 7 ? 'os' : 'disk'] as const))(
+  test.for([0, 1, 2, 3, 4, 5, 6, 7].map((at) => [base + at, at === 7 ? 'os' : 'disk'] as const))(
     'threats 1, 3, 4, 5, 6, 7, 8: nothing acknowledged is lost, QoS 2 comes once, order and wills hold (seed %i, %s)',
     { timeout: 300_000 },
     async ([seed, durability]) => {
       const scene = new Scene(seed, onDisk(durability))
-      const kills = killsOr(10)
+      const kills = killsOr(25)
       const problems = await scene.run(kills)
       expect(problems.slice(0, 20)).toEqual([])
       expect(scene.history.accepts).toBeGreaterThan(kills)
@@ -84,7 +76,7 @@ describe('killed at random moments', () => {
       const { store, redis } = await inRedis(diesToo)
       try {
         const scene = new Scene(seed, store)
-        const kills = killsOr(6)
+        const kills = killsOr(25)
         const problems = await scene.run(kills)
         expect(problems.slice(0, 20)).toEqual([])
         expect(scene.history.accepts).toBeGreaterThan(kills)
@@ -103,18 +95,14 @@ describe('killed at named points', () => {
     expect(problems.slice(0, 20)).toEqual([])
   })
 
-  test.runIf(pointsInRedis)(
-    'threats 1, 3, 4, 6: before and after each step, in Redis',
-    { timeout: 900_000 },
-    async () => {
-      const { store, redis } = await inRedis(false)
-      try {
-        const scene = new Scene(base + 1, store)
-        const problems = await scene.runPoints(points)
-        expect(problems.slice(0, 20)).toEqual([])
-      } finally {
-        await redis.end()
-      }
-    },
-  )
+  test('threats 1, 3, 4, 6: before and after each step, in Redis', { timeout: 900_000 }, async () => {
+    const { store, redis } = await inRedis(false)
+    try {
+      const scene = new Scene(base + 1, store)
+      const problems = await scene.runPoints(points)
+      expect(problems.slice(0, 20)).toEqual([])
+    } finally {
+      await redis.end()
+    }
+  })
 })
