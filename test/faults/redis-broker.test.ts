@@ -110,6 +110,34 @@ test('threat 16: while Redis is away nothing is acknowledged that must be kept, 
   expect([...broker.sessions.keys()]).toContain('r')
 })
 
+test('threat 20: while Redis takes five seconds to answer, clients that need no store are served as ever', async () => {
+  const redis = await redisServer()
+  const { connect, settle } = await brokerOn(redis, { store: { type: 'redis', url: redis.url, timeoutMs: 30_000 } })
+  const reader = await connect({ clientId: 'r', ...persistent })
+  await reader.subscribe([['kept', { qos: 1 }]])
+  const live = await connect({ clientId: 'live' })
+  await live.subscribe([['live', { qos: 1 }]])
+  const [keeping, publisher] = [await connect({ clientId: 'k' }), await connect({ clientId: 'p' })]
+  await settle()
+  redis.freeze()
+  keeping.send(publish({ topic: 'kept', payload: 'late', qos: 1, packetId: 1 }))
+  const beganAt = performance.now()
+  const tookMs: number[] = []
+  while (performance.now() - beganAt < 5_000) {
+    const sentAt = performance.now()
+    await publisher.publish({ topic: 'live', qos: 1, packetId: 1 })
+    await live.takePublish()
+    tookMs.push(performance.now() - sentAt)
+  }
+  expect(keeping.waitingPackets).toBe(0)
+  redis.thaw()
+  await keeping.expectPacket('puback', { packetId: 1, reasonCode: 0 })
+  await reader.expectPacket('publish', { topic: 'kept', payload: 'late' })
+  // A wait for Redis would be seconds; a busy machine is not.
+  const p99 = tookMs.toSorted((a, b) => a - b)[Math.floor(tookMs.length * 0.99)]!
+  expect([tookMs.length > 100, p99 < 250]).toEqual([true, true])
+})
+
 test('threat 16: a broker whose Redis is down at the start is not ready, and says why', async () => {
   const redis = await redisServer()
   await redis.kill()
