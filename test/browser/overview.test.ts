@@ -197,3 +197,38 @@ test('by keyboard only: past the navigation into the page, and to another one', 
   expect(await page.title()).toBe('Sessions · statemq')
   expect(await textOf(page.locator('nav [aria-current="page"]'))).toBe('Sessions')
 })
+
+test.each(['light', 'dark'] as const)('a broker that is well drops nothing, in the %s theme', async (colorScheme) => {
+  const plant = await startPlant({ limits: { maxConnectsPerSecond: Infinity } })
+  const presses = await Promise.all(
+    Array.from({ length: 40 }, (_, number) => plant.join(`press-${number}`, number < 6 ? kept : {})),
+  )
+  const [board, ...others] = presses.toReversed()
+  await board!.subscribeAsync('site/#', { qos: 1 })
+  for (const press of others.slice(-6, -2)) {
+    await press.subscribeAsync('site/orders', { qos: 1 })
+    press.stream.destroy()
+    await plant.happened('session.offline', press.options.clientId!)
+  }
+  const online = others.slice(0, -6)
+  const { page } = await visit(plant.url(), { colorScheme, viewport: { width: 1360, height: 900 } })
+  const working = new AbortController()
+  const work = (async () => {
+    for (let round = 0; !working.signal.aborted; round += 1) {
+      const press = online[round % online.length]!
+      await press.publishAsync(`site/${press.options.clientId}/heat`, `${round}`, { qos: 1, retain: round < 60 })
+      // No faster than the window draws: a broker that is well has time left.
+      if (round % 3 === 0) await page.evaluate(() => new Promise(requestAnimationFrame))
+      if (round % 30 === 0) await plant.broker.publish({ topic: 'site/orders', payload: `${round}`, qos: 1 })
+      if (round % 100 === 0) await (await plant.join(`visitor-${round}`)).endAsync()
+    }
+  })()
+  // Rates are known after some seconds of it, and come to the last hour's curves with a sample.
+  await reads(page.locator('.headline'), /^3[67] clients online, 4 sessions wait for their clients\. \d/)
+  await page.locator('[data-arrow="connecting>authenticating"] .arrow-flow').waitFor({ state: 'attached' })
+  await photograph(page, `overview-${colorScheme}`, { fullPage: false })
+  expect(await page.getByText('Messages are dropped').count()).toBe(0)
+  await page.getByText('Nothing since the start.').waitFor()
+  working.abort()
+  await work
+})

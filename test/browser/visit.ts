@@ -104,10 +104,10 @@ export async function sidewaysScroll(page: Page): Promise<number> {
 }
 
 /** Saves a picture of the page for a person to look at, in a folder that `STATEMQ_SCREENSHOTS` names; otherwise does nothing. */
-export async function photograph(page: Page, name: string): Promise<void> {
+export async function photograph(page: Page, name: string, { fullPage = true } = {}): Promise<void> {
   const folder = process.env['STATEMQ_SCREENSHOTS']
   if (folder === undefined || folder === '') return
-  await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true })
+  await page.screenshot({ path: `${folder}/${name}.png`, fullPage })
 }
 
 /** Text of the element, white space as people see it. */
