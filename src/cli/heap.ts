@@ -1,8 +1,16 @@
-import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
+import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 
 /** Size at which V8's young generation stays: two halves of 16 MiB. */
 const YOUNG_BYTES = 32 * 1_048_576
 const LOOK_MS = 50
+
+/** Buffers of sockets that may gather before the young generation is swept. */
+const BUFFER_BYTES = 8 * 1_048_576
+/** How often that is looked at while little comes in, and while much does. */
+const CALM_MS = 100
+const BUSY_MS = 10
+const BUSY_LOOKS = 50
 
 /**
  * Suits V8's heap to a broker, by flags that V8 reads while it runs.
@@ -24,4 +32,32 @@ export function tuneHeap(): void {
     clearInterval(timer)
   }, LOOK_MS)
   timer.unref()
+  sweepBuffers()
+}
+
+/**
+ * What is read from a socket lies in buffers outside of the heap, and the objects that they hang on are small: at
+ * a gigabyte a second V8 sees no reason to sweep its young generation, where they die, and marks the whole heap
+ * again and again instead, for a third of the processor's time. Sweeping takes half a millisecond.
+ */
+function sweepBuffers(): void {
+  setFlagsFromString('--expose-gc')
+  const sweep = runInNewContext('gc') as (options: { readonly type: 'minor' }) => void
+  setFlagsFromString('--no-expose-gc')
+  let swept = getHeapStatistics().external_memory
+  let busyLooks = 0
+  const look = (): void => {
+    const bytes = getHeapStatistics().external_memory
+    if (bytes - swept > BUFFER_BYTES) {
+      sweep({ type: 'minor' })
+      swept = getHeapStatistics().external_memory
+      busyLooks = BUSY_LOOKS
+    } else {
+      // What V8 has swept by itself need not be swept again.
+      swept = Math.min(swept, bytes)
+      busyLooks = Math.max(0, busyLooks - 1)
+    }
+    setTimeout(look, busyLooks > 0 ? BUSY_MS : CALM_MS).unref()
+  }
+  look()
 }

@@ -22,7 +22,7 @@ export interface Restoring {
 }
 
 /** How long what is restored in one turn of the event loop may take. */
-const SLICE_MS = 10
+const SLICE_MS = 5
 
 /** Brings back everything that the store has, and logs how much that was. A session whose record can't be read is told of and left out. */
 export async function restoreAll(restoring: Restoring): Promise<void> {

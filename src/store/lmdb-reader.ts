@@ -247,7 +247,7 @@ async function* pages(table: Tables[keyof Tables], turn: Turn): AsyncGenerator<r
 }
 
 /** The time that reading takes at once, so that the loop goes round meanwhile. */
-const TURN_MS = 10
+const TURN_MS = 5
 
 class Turn {
   #endsAtMs = 0
