@@ -88,7 +88,8 @@ export interface SessionStore {
   putReceived(key: SessionKey, packetId: number): void
   deleteReceived(key: SessionKey, packetId: number): void
   putWill(key: SessionKey, epoch: number, record: Buffer): void
-  deleteWill(key: SessionKey, epoch: number): void
+  /** `isSent`: it goes with the messages of this turn, and not before them where they have to wait for room. */
+  deleteWill(key: SessionKey, epoch: number, isSent?: boolean): void
 
   // --- messages -----------------------------------------------------------------------------
 

@@ -328,7 +328,7 @@ export class WillHost {
     // Its session may be gone by now, and is not what it was in any case.
     this.#core.observers.tell(this.#policy.observers, event, () => this.#client)
     // With what it set off, so that it is sent once whatever happens (threat 100).
-    if (this.#key !== undefined) this.#core.store?.deleteWill(this.#key, this.#epoch)
+    if (this.#key !== undefined) this.#core.store?.deleteWill(this.#key, this.#epoch, outcome === 'published')
     if (this.#session?.will === this) this.#session.willSettled()
   }
 }

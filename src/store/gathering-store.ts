@@ -23,7 +23,13 @@ export abstract class GatheringStore {
     commit: (writes) => this.commit(writes),
     onCommitted: () => this.#committed(),
     faultOf: (error) => this.faultOf(error),
+    gatherMs: this.gatherMs,
   })
+
+  /** See `Committing.gatherMs`. */
+  protected get gatherMs(): number {
+    return 0
+  }
 
   /** See `Committing.commit`. */
   protected abstract commit(writes: PendingWrites): Promise<void>
@@ -64,8 +70,10 @@ export abstract class GatheringStore {
     inner(this.group.writes.wills, key).set(epoch, record)
   }
 
-  deleteWill(key: SessionKey, epoch: number): void {
-    inner(this.group.writes.wills, key).set(epoch, undefined)
+  deleteWill(key: SessionKey, epoch: number, isSent = false): void {
+    const { wills, sentWills } = this.group.writes
+    inner(isSent ? sentWills : wills, key).set(epoch, undefined)
+    if (isSent) wills.get(key)?.delete(epoch)
   }
 
   append(key: SessionKey, message: QueuedMessage): void {

@@ -7,6 +7,11 @@ export interface Committing {
   commit(writes: PendingWrites): Promise<void>
   /** They are durable; called before anybody is told. */
   onCommitted(writes: PendingWrites): void
+  /**
+   * Milliseconds that the next commit waits after one: where a commit costs much by itself, it is cheaper with what those
+   * send who are told of the one before. Default: none.
+   */
+  readonly gatherMs?: number
   /** Why the writes did not become durable: what {@link GroupCommit.fault} is from now on. */
   faultOf(error: unknown): StatemqError
 }
@@ -107,12 +112,18 @@ export class GroupCommit {
   }
 
   /** At the end of the turn, so that what one packet or one read sets off is committed together. */
-  #schedule(): void {
+  #schedule(afterMs = 0): void {
     if (this.#scheduled || this.committing !== undefined) return
     this.#scheduled = true
     clearTimeout(this.#lingering)
     this.#lingering = undefined
+    this.#beginAt(afterMs === 0 ? 0 : performance.now() + afterMs)
+  }
+
+  /** Turns of the event loop go by until then: what comes in them is committed, too. */
+  #beginAt(atMs: number): void {
     setImmediate(() => {
+      if (performance.now() < atMs) return this.#beginAt(atMs)
       this.#scheduled = false
       this.#begin()
     })
@@ -129,7 +140,7 @@ export class GroupCommit {
 
   /** After a commit: what gathered meanwhile has its turn. */
   #goOn(): void {
-    if (this.#waiting.length > 0) this.#schedule()
+    if (this.#waiting.length > 0) this.#schedule(this.#store.gatherMs)
     else if (this.#canBegin) this.#linger()
   }
 

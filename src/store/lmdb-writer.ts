@@ -88,6 +88,9 @@ export class LmdbWriter {
     for (const [key, epochs] of writes.wills) {
       for (const [epoch, record] of epochs) this.#put(this.#tables.wills, epochKey(key, epoch), record && seal(record))
     }
+    for (const [key, epochs] of writes.sentWills) {
+      for (const epoch of epochs.keys()) this.#put(this.#tables.wills, epochKey(key, epoch), undefined)
+    }
     for (const [key, firsts] of writes.endedBatches) this.#endBatches(key, firsts, releases)
     for (const [key, firsts] of writes.settledBatches) {
       // One that was to grow may have lost its last message while that failed.

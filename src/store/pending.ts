@@ -14,6 +14,8 @@ export class PendingWrites {
   readonly inflight = new Map<SessionKey, Map<number, StoredInflight | undefined>>()
   /** By session, then by epoch. */
   readonly wills = new Map<SessionKey, Map<number, Buffer | undefined>>()
+  /** Those that are messages now: they go with them. */
+  readonly sentWills = new Map<SessionKey, Map<number, undefined>>()
   /** In the order of their sequences. */
   readonly appended = new Map<SessionKey, Map<number, QueuedMessage>>()
   /** Batches that have no message left, by session. */
@@ -27,8 +29,8 @@ export class PendingWrites {
   readonly jobs = new Map<string, JobChange>()
 
   get isEmpty(): boolean {
-    const { appended, received, retained, jobs } = this
-    return !this.#hasOthers && appended.size + received.size + retained.size + jobs.size === 0
+    const { appended, received, retained, sentWills, jobs } = this
+    return !this.#hasOthers && appended.size + received.size + retained.size + sentWills.size + jobs.size === 0
   }
 
   /** Whether there is something of what {@link takeOtherThanMessages} takes. */
@@ -80,6 +82,7 @@ export class PendingWrites {
     carry(this.received, failed.received)
     carry(this.inflight, failed.inflight)
     carry(this.wills, failed.wills)
+    carry(this.sentWills, failed.sentWills)
     for (const [key, messages] of failed.appended) this.#carryMessages(key, messages)
     for (const [key, firsts] of failed.endedBatches) addAll(this.endedBatches, key, firsts)
     for (const [key, firsts] of failed.settledBatches) addAll(this.settledBatches, key, firsts)
@@ -101,7 +104,7 @@ export class PendingWrites {
     if (all.size > 0) this.appended.set(key, all)
   }
 
-  /** Takes out everything but messages, the identifiers by which they were received, and new jobs. */
+  /** Takes out everything but messages, the identifiers by which they were received, wills that they were, and new jobs. */
   takeOtherThanMessages(): PendingWrites {
     const taken = new PendingWrites()
     moveAll(this.deletedSessions, (key) => taken.deletedSessions.add(key))
@@ -138,6 +141,7 @@ export class PendingWrites {
     const taken = new PendingWrites()
     move(this.received, taken.received)
     move(this.appended, taken.appended)
+    move(this.sentWills, taken.sentWills)
     move(this.retained, taken.retained)
     move(this.jobs, taken.jobs)
     this.carryOver(others)

@@ -62,7 +62,7 @@ export class RedisWriter {
     for (const [key, entries] of writes.inflight) {
       for (const [id, entry] of entries) this.#putPacket('inflight', key, id, entry && this.#inflightRecord(entry))
     }
-    for (const [key, epochs] of writes.wills) {
+    for (const [key, epochs] of [...writes.wills, ...writes.sentWills]) {
       for (const [epoch, record] of epochs) plan.put(this.#keys.wills, willField(key, epoch), record && seal(record))
     }
     for (const [key, firsts] of writes.endedBatches) {

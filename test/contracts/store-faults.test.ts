@@ -8,7 +8,7 @@ import { StatemqError } from '../../src/errors.ts'
 import { openEnvironment, type Environment } from '../../src/store/lmdb-environment.ts'
 import { LmdbStore } from '../../src/store/lmdb.ts'
 import type { Store } from '../../src/store/store.ts'
-import { storeFiles, tempFolder } from '../support/temp-files.ts'
+import { copyStore, storeFiles, tempFolder } from '../support/temp-files.ts'
 import { changes, contentsOf, lineOf, message, Model, type Change, type Contents } from './store-cases.ts'
 
 const opened: Store[] = []
@@ -262,6 +262,28 @@ describe('commits that fail', () => {
     disk.hasRoom = true
     await written(store)
     expect((await contentsOfDirectory(directory)).sessions).toMatchObject([{ line: ['2'] }])
+  })
+
+  test('threat 9: a will that was sent is there until its message is', async () => {
+    const { directory, store, disk } = await onSmallDisk()
+    const key = store.nextSessionKey()
+    store.putSession(key, 'c', Buffer.alloc(0))
+    store.putWill(key, 1, Buffer.from('sent'))
+    store.putWill(key, 2, Buffer.from('cancelled'))
+    await store.durable()
+    disk.hasRoom = false
+    store.append(key, message(1, 'the will'))
+    store.deleteWill(key, 1, true)
+    expect(await settled(store.durable())).toBe('SMQ_STORE_FULL')
+    disk.hasRoom = true
+    // This need not wait.
+    store.deleteWill(key, 2)
+    expect(await settled(store.durable())).toBe('durable')
+    const copy = tempFolder()
+    copyStore(directory, copy)
+    expect(await contentsOfDirectory(copy)).toMatchObject({ wills: [[key, 1, 'sent']], sessions: [{ line: [] }] })
+    await written(store)
+    expect(await contentsOfDirectory(directory)).toMatchObject({ wills: [], sessions: [{ line: ['the will'] }] })
   })
 
   test('threat 10: after an error of the medium nothing is promised any more, and it is not asked again', async () => {

@@ -11,13 +11,14 @@ afterEach(() => {
 })
 
 /** A group whose commits end at once, and what each of them held. */
-function groupOf(): { readonly group: GroupCommit; readonly commits: string[][] } {
+function groupOf(gatherMs = 0): { readonly group: GroupCommit; readonly commits: string[][] } {
   const commits: string[][] = []
   const group = new GroupCommit({
     commit: async (writes) => {
       commits.push([...writes.retained.keys()])
     },
     onCommitted: () => {},
+    gatherMs,
     faultOf: () => new StatemqError('SMQ_STORE_FAILED', 'not in this test'),
   })
   return { group, commits }
@@ -79,5 +80,29 @@ describe('writes that belong together', () => {
     await vi.advanceTimersByTimeAsync(1)
     await durable
     expect(commits).toEqual([['a', 'b']])
+  })
+})
+
+describe('a store whose commits cost much by themselves', () => {
+  it('waits a little after each, for what those send who are told of it', async () => {
+    const { group, commits } = groupOf(3)
+    touch(group, 'a')
+    const first = group.durable()
+    vi.advanceTimersToNextTimer()
+    touch(group, 'b')
+    const second = group.durable()
+    await first
+    await vi.advanceTimersByTimeAsync(1)
+    touch(group, 'c')
+    expect(commits).toEqual([['a']])
+    await vi.advanceTimersByTimeAsync(3)
+    await second
+    expect(commits).toEqual([['a'], ['b', 'c']])
+    // Nobody came before: nothing to wait for.
+    touch(group, 'd')
+    const third = group.durable()
+    vi.advanceTimersToNextTimer()
+    await third
+    expect(commits.at(-1)).toEqual(['d'])
   })
 })
