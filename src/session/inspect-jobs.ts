@@ -3,6 +3,7 @@ import type { JobKind, JobPage, JobQuery, JobRow } from '../inspection.ts'
 import type { SessionCore } from './core.ts'
 import { emptyQueue } from './empty-queue.ts'
 import { compareTexts, type Orders, pageOf, type Slices, sortInSlices } from './inspect-order.ts'
+import { named } from './session-operations.ts'
 import type { Session } from './session.ts'
 import type { WillHost } from './will-host.ts'
 import type { Wills } from './wills.ts'
@@ -48,7 +49,7 @@ export class JobTable {
     will?.due()
     if (will !== undefined) return true
     const session = this.#session(id, 'session-expiry')
-    session?.send({ type: 'session.expire', by })
+    session?.send({ type: 'session.expire', ...named(by) })
     return session !== undefined
   }
 

@@ -45,6 +45,11 @@ const assignable: ReadonlySet<string> = new Set(assignablePropertyNames)
 /** One operation on one session, in somebody's name; what it was made with has been checked. */
 export type SessionOperation<Previous = undefined> = (session: Session, by: string) => SessionOutcome<Previous>
 
+/** In an event: who asked for it, where that is known. */
+export function named(by: string): { readonly by?: string } {
+  return by === '' ? {} : { by }
+}
+
 /** Throws SMQ_SESSION_CHANGE_INVALID where there is nothing to change, or one role is to go and to come. */
 export function roleChange({ remove = [], add = [] }: RoleChange): SessionOperation<readonly string[]> {
   for (const roles of [remove, add]) {
@@ -61,7 +66,7 @@ export function roleChange({ remove = [], add = [] }: RoleChange): SessionOperat
     const roles = Object.freeze([...new Set([...kept, ...add])])
     // Nothing was removed from it, and what was added was there.
     if (roles.length === previous.length && kept.length === previous.length) return outcomeOf(session, 'unchanged')
-    session.send({ type: 'roles.change', roles, by })
+    session.send({ type: 'roles.change', roles, ...named(by) })
     return changed(session, previous)
   }
 }
@@ -88,7 +93,7 @@ export function propertyChange(change: PropertyChange): SessionOperation<Previou
       if (name in values) propertySources[name] = 'server'
       else delete propertySources[name]
     }
-    session.send({ type: 'properties.change', properties: frozenRecord(values), propertySources, by })
+    session.send({ type: 'properties.change', properties: frozenRecord(values), propertySources, ...named(by) })
     return changed(session, previous)
   }
 }
@@ -127,7 +132,7 @@ export function disconnection(
 ): SessionOperation {
   return (session, by) => {
     if (session.state !== 'online') return outcomeOf(session, 'unchanged')
-    session.send({ type: 'session.disconnect', reasonCode, reason, by })
+    session.send({ type: 'session.disconnect', reasonCode, reason, ...named(by) })
     return outcomeOf(session, 'done')
   }
 }
@@ -136,7 +141,7 @@ export function disconnection(
 export function revocation(reason = 'revoked by the operator'): SessionOperation {
   return (session, by) => {
     if (session.context.standing === 'revoked') return outcomeOf(session, 'unchanged')
-    session.send({ type: 'session.revoke', reason, by })
+    session.send({ type: 'session.revoke', reason, ...named(by) })
     return outcomeOf(session, 'done')
   }
 }
@@ -144,7 +149,7 @@ export function revocation(reason = 'revoked by the operator'): SessionOperation
 /** Ends the session, and its connection if it has one. */
 export function expiration(): SessionOperation {
   return (session, by) => {
-    session.send({ type: 'session.expire', by })
+    session.send({ type: 'session.expire', ...named(by) })
     return outcomeOf(session, 'done')
   }
 }
