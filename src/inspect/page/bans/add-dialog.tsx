@@ -1,8 +1,7 @@
 import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 
-import { Dialog } from '../parts/dialog.tsx'
-import { Failure } from '../parts/states.tsx'
+import { AskDialog } from '../parts/ask-dialog.tsx'
 import { send } from '../shell/api.ts'
 
 export interface AddDialogProps {
@@ -40,68 +39,53 @@ export function AddDialog({ clientId, onClose, onDone }: AddDialogProps): JSX.El
   const [subject, setSubject] = useState<Subject>({ clientId, principal: '', address: '' })
   const [reason, setReason] = useState('')
   const [seconds, setSeconds] = useState<number>(3_600)
-  const [isRunning, setRunning] = useState(false)
-  const [error, setError] = useState<unknown>()
   const isNamed = Object.values(subject).some((value) => value !== '')
-  const run = (event: Event): void => {
-    event.preventDefault()
-    setRunning(true)
-    send('POST', '/api/v1/bans', bodyOf(subject, reason, seconds))
-      .then(onClose, setError)
-      .finally(() => {
-        setRunning(false)
-        onDone()
-      })
-  }
   return (
-    <Dialog title="Who may not connect?" onClose={onClose}>
-      <form onSubmit={run}>
-        {fields.map(([name, title]) => (
-          <label key={name}>
-            {title}
-            <input
-              type="text"
-              autocomplete="off"
-              spellcheck={false}
-              value={subject[name]}
-              onInput={(event) => setSubject({ ...subject, [name]: event.currentTarget.value })}
-            />
-          </label>
-        ))}
-        <label>
-          Reason, for other people here; clients are not told
+    <AskDialog
+      title="Who may not connect?"
+      button="Ban"
+      tone="danger"
+      isReady={isNamed}
+      act={() => send('POST', '/api/v1/bans', bodyOf(subject, reason, seconds))}
+      onClose={onClose}
+      onDone={onDone}
+    >
+      {fields.map(([name, title]) => (
+        <label key={name}>
+          {title}
           <input
             type="text"
-            maxLength={1_024}
             autocomplete="off"
-            value={reason}
-            onInput={(event) => setReason(event.currentTarget.value)}
+            spellcheck={false}
+            value={subject[name]}
+            onInput={(event) => setSubject({ ...subject, [name]: event.currentTarget.value })}
           />
         </label>
-        <label>
-          For how long
-          <select value={seconds} onChange={(event) => setSeconds(Number(event.currentTarget.value))}>
-            {spans.map(([value, name]) => (
-              <option key={value} value={value}>
-                {name}
-              </option>
-            ))}
-          </select>
-        </label>
-        <p class="hint">
-          Where several are named, all of them have to be so. Who is connected now is sent away; sessions stay what they
-          are.
-        </p>
-        {error === undefined ? null : <Failure error={error} />}
-        <p class="row">
-          <button type="submit" class="danger" disabled={isRunning || !isNamed}>
-            Ban
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-        </p>
-      </form>
-    </Dialog>
+      ))}
+      <label>
+        Reason, for other people here; clients are not told
+        <input
+          type="text"
+          maxLength={1_024}
+          autocomplete="off"
+          value={reason}
+          onInput={(event) => setReason(event.currentTarget.value)}
+        />
+      </label>
+      <label>
+        For how long
+        <select value={seconds} onChange={(event) => setSeconds(Number(event.currentTarget.value))}>
+          {spans.map(([value, name]) => (
+            <option key={value} value={value}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      <p class="hint">
+        Where several are named, all of them have to be so. Who is connected now is sent away; sessions stay what they
+        are.
+      </p>
+    </AskDialog>
   )
 }

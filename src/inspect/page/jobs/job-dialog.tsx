@@ -1,11 +1,9 @@
 import type { JSX } from 'preact'
-import { useState } from 'preact/hooks'
 
 import type { JobRow } from '../../../inspection.ts'
+import { AskDialog } from '../parts/ask-dialog.tsx'
 import { ClientText } from '../parts/client-text.tsx'
-import { Dialog } from '../parts/dialog.tsx'
 import { count, many } from '../parts/format.ts'
-import { Failure } from '../parts/states.tsx'
 import { send } from '../shell/api.ts'
 
 export type JobStep = 'retry' | 'drop'
@@ -54,56 +52,36 @@ function questionAbout(job: JobRow, step: JobStep): Question {
 
 /** Asks before a job is done at once, or not at all. */
 export function JobDialog({ step, job, onClose, onDone }: JobDialogProps): JSX.Element {
-  const [isRunning, setRunning] = useState(false)
-  const [error, setError] = useState<unknown>()
   const { title, effect, button } = questionAbout(job, step)
-  const run = (event: Event): void => {
-    event.preventDefault()
-    setRunning(true)
-    send('POST', `/api/v1/jobs/${step}`, { id: job.id })
-      .then(onClose, setError)
-      .finally(() => {
-        setRunning(false)
-        onDone()
-      })
-  }
   return (
-    <Dialog title={title} onClose={onClose}>
-      <form onSubmit={run}>
-        <p>
-          {job.clientId === '' ? (
-            <code>{job.id}</code>
-          ) : (
-            <>
-              Client <ClientText value={job.clientId} />
-            </>
-          )}
-          {job.topic === null ? null : (
-            <>
-              , topic <ClientText value={job.topic} />
-            </>
-          )}
-        </p>
-        {job.failure === null ? null : (
-          <p>
-            It was given up: <ClientText value={job.failure} />
-          </p>
+    <AskDialog
+      title={title}
+      button={button}
+      tone={step === 'drop' || job.kind === 'session-expiry' ? 'danger' : 'primary'}
+      act={() => send('POST', `/api/v1/jobs/${step}`, { id: job.id })}
+      onClose={onClose}
+      onDone={onDone}
+    >
+      <p>
+        {job.clientId === '' ? (
+          <code>{job.id}</code>
+        ) : (
+          <>
+            Client <ClientText value={job.clientId} />
+          </>
         )}
-        <p class="hint">{effect}</p>
-        {error === undefined ? null : <Failure error={error} />}
-        <p class="row">
-          <button
-            type="submit"
-            class={step === 'drop' || job.kind === 'session-expiry' ? 'danger' : 'primary'}
-            disabled={isRunning}
-          >
-            {button}
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
+        {job.topic === null ? null : (
+          <>
+            , topic <ClientText value={job.topic} />
+          </>
+        )}
+      </p>
+      {job.failure === null ? null : (
+        <p>
+          It was given up: <ClientText value={job.failure} />
         </p>
-      </form>
-    </Dialog>
+      )}
+      <p class="hint">{effect}</p>
+    </AskDialog>
   )
 }

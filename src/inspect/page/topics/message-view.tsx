@@ -2,8 +2,8 @@ import type { JSX } from 'preact'
 import { useState } from 'preact/hooks'
 
 import type { RetainedMessage } from '../../../inspection.ts'
+import { AskDialog } from '../parts/ask-dialog.tsx'
 import { ClientText } from '../parts/client-text.tsx'
-import { Dialog } from '../parts/dialog.tsx'
 import { bytes, moment, relative } from '../parts/format.ts'
 import { nowMs } from '../parts/now.ts'
 import { Empty, Failure, Loading } from '../parts/states.tsx'
@@ -77,34 +77,21 @@ interface DeleteProps {
 }
 
 function DeleteDialog({ message, onClose, onDone }: DeleteProps): JSX.Element {
-  const [error, setError] = useState<unknown>()
-  const run = (event: Event): void => {
-    event.preventDefault()
-    send('DELETE', '/api/v1/retained/message', undefined, { topic: message.topic }).then(() => {
-      onClose()
-      onDone()
-    }, setError)
-  }
   return (
-    <Dialog title="Delete this retained message?" onClose={onClose}>
-      <form onSubmit={run}>
-        <p>
-          <ClientText value={message.topic} />, {bytes(message.payloadBytes)}
-        </p>
-        <p class="hint">
-          Who subscribes from now on does not get it. Nobody who is subscribed is told. It cannot be brought back.
-        </p>
-        {error === undefined ? null : <Failure error={error} />}
-        <p class="row">
-          <button type="submit" class="danger">
-            Delete it
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-        </p>
-      </form>
-    </Dialog>
+    <AskDialog
+      title="Delete this retained message?"
+      button="Delete it"
+      tone="danger"
+      act={() => send('DELETE', '/api/v1/retained/message', undefined, { topic: message.topic }).then(onDone)}
+      onClose={onClose}
+    >
+      <p>
+        <ClientText value={message.topic} />, {bytes(message.payloadBytes)}
+      </p>
+      <p class="hint">
+        Who subscribes from now on does not get it. Nobody who is subscribed is told. It cannot be brought back.
+      </p>
+    </AskDialog>
   )
 }
 
