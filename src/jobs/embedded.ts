@@ -1,5 +1,5 @@
 import { idOfJob, JobPostponed, type DeadJob, type Job, type JobHost, type JobName, type Jobs } from '../scheduled.ts'
-import { type JobLimits, type JobReports } from './jobs.ts'
+import type { JobLimits, JobReports } from './jobs.ts'
 
 /** The engine's deadlines: absolute times under one timer, fired some at a time. */
 export interface Timers<Timer = unknown> {

@@ -109,13 +109,17 @@ export class Table {
 
   /** How many records it says that it has. */
   get count(): number {
-    return (this.#database.getStats() as { readonly entryCount?: number }).entryCount ?? 0
+    return this.#stats.entryCount
   }
 
   /** How many bytes its pages come to. */
   get bytes(): number {
-    const stats = this.#database.getStats() as PageStats
-    return stats.pageSize * (stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages)
+    const { pageSize, treeBranchPageCount, treeLeafPageCount, overflowPages } = this.#stats
+    return pageSize * (treeBranchPageCount + treeLeafPageCount + overflowPages)
+  }
+
+  get #stats(): Stats {
+    return this.#database.getStats() as Stats
   }
 
   /** Within a transaction of LMDB's. */
@@ -126,7 +130,8 @@ export class Table {
 }
 
 /** Its types leave them out. */
-interface PageStats {
+interface Stats {
+  readonly entryCount: number
   readonly pageSize: number
   readonly treeBranchPageCount: number
   readonly treeLeafPageCount: number

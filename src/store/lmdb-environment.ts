@@ -7,6 +7,7 @@ import { StatemqError } from '../errors.ts'
 import { Layer, Table } from './layer.ts'
 import { checkPages } from './lmdb-pages.ts'
 import { lockDirectory } from './lock.ts'
+import { isNoRoom } from './no-room.ts'
 import { LoggedCommits, markerStep, readMarker, writeLayer } from './logged-commits.ts'
 import { readRedoLog, SEGMENT_BYTES } from './redo-log.ts'
 
@@ -213,7 +214,6 @@ async function storeError(cause: unknown, directory: string): Promise<StatemqErr
 
 /** A write of so much must fit, or what failed is taken to have failed for want of room. */
 const PROBE_BYTES = 1_048_576
-const noRoom: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
 
 /** Finds out by a file that would end where the store's file would: a disk, a quota and a limit on files all show. */
 async function hasRoom(directory: string): Promise<boolean> {
@@ -232,7 +232,7 @@ async function hasRoom(directory: string): Promise<boolean> {
     }
     return true
   } catch (error) {
-    return !noRoom.has((error as NodeJS.ErrnoException).code)
+    return !isNoRoom(error)
   } finally {
     await unlink(path).catch(() => {})
   }

@@ -85,11 +85,8 @@ export class LmdbWriter {
         this.#putPacket('inflight', key, id, entry && this.#inflightRecord(entry))
       }
     }
-    for (const [key, epochs] of writes.wills) {
+    for (const [key, epochs] of [...writes.wills, ...writes.sentWills]) {
       for (const [epoch, record] of epochs) this.#put(this.#tables.wills, epochKey(key, epoch), record && seal(record))
-    }
-    for (const [key, epochs] of writes.sentWills) {
-      for (const epoch of epochs.keys()) this.#put(this.#tables.wills, epochKey(key, epoch), undefined)
     }
     for (const [key, firsts] of writes.endedBatches) this.#endBatches(key, firsts, releases)
     for (const [key, firsts] of writes.settledBatches) {

@@ -1,6 +1,7 @@
 import { StatemqError } from '../errors.ts'
 import { Layer, type Table } from './layer.ts'
 import type { Step } from './lmdb-environment.ts'
+import { isNoRoom } from './no-room.ts'
 import { RedoLog } from './redo-log.ts'
 import type { RedoStep } from './redo-record.ts'
 
@@ -35,8 +36,8 @@ export class LoggedCommits {
   #log: RedoLog | null | undefined = undefined
   /** One after the other. */
   #last: Promise<void> = Promise.resolve()
-  /** What an older generation had is on its way into the tables. */
-  #applying: Promise<void> | undefined = undefined
+  /** What an older generation had is on its way into the tables; never rejects. */
+  #applying: Promise<void> = Promise.resolve()
 
   constructor(options: LoggedCommitsOptions) {
     this.#options = options
@@ -88,42 +89,43 @@ export class LoggedCommits {
     const log = await RedoLog.begin(directory, redoBytes).catch(() => null)
     if (log === null) return null
     // From here on it is this log that the tables speak of.
-    await write([markerStep(marker, log.id, 0)])
+    await write([markerStep(marker, log.id, 0)]).catch(async (error: unknown) => {
+      await log.close()
+      throw error
+    })
     layers.push(new Layer())
     return log
   }
 
   /** Fills the other segment from now on; what this one has goes into the tables meanwhile. */
   async #turn(log: RedoLog): Promise<void> {
-    const { layers, onFault } = this.#options
-    await this.#applying?.catch(() => {})
-    if (layers.length > 1) await this.#apply(log)
-    log.next()
-    layers.push(new Layer())
-    const applying = this.#apply(log)
-    this.#applying = applying
-    applying.then(
-      () => {
-        if (this.#applying === applying) this.#applying = undefined
-      },
-      (error: unknown) => {
-        if (this.#applying === applying) this.#applying = undefined
-        if (error instanceof StatemqError) onFault?.(error)
-      },
-    )
+    await this.#applyOlder(log)
+    this.#seal(log)
+    this.#applying = this.#apply(log).catch((error: unknown) => {
+      if (error instanceof StatemqError) this.#options.onFault?.(error)
+    })
   }
 
   /** Everything goes into the tables. */
   async #empty(): Promise<void> {
     const log = this.#log
     if (log === undefined || log === null) return
-    const { layers } = this.#options
-    await this.#applying?.catch(() => {})
-    if (layers.length > 1) await this.#apply(log)
-    if (layers[0]!.size === 0) return
-    log.next()
-    layers.push(new Layer())
+    await this.#applyOlder(log)
+    if (this.#options.layers[0]!.size === 0) return
+    this.#seal(log)
     await this.#apply(log)
+  }
+
+  /** What was on its way is in the tables, or is tried once more. */
+  async #applyOlder(log: RedoLog): Promise<void> {
+    await this.#applying
+    if (this.#options.layers.length > 1) await this.#apply(log)
+  }
+
+  /** What is committed from now on is of another generation, in a layer of its own. */
+  #seal(log: RedoLog): void {
+    log.next()
+    this.#options.layers.push(new Layer())
   }
 
   /** The older of two layers goes into the tables. */
@@ -171,9 +173,7 @@ export function markerStep(marker: Table, log: Buffer, applied: number): Step {
   return { table: marker, key: MARKER_KEY, record }
 }
 
-const noRoom: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG'])
-
 function faultOf(error: unknown): StatemqError {
-  const { code, message } = error as NodeJS.ErrnoException
-  return new StatemqError(noRoom.has(code) ? 'SMQ_STORE_FULL' : 'SMQ_STORE_FAILED', message, { cause: error })
+  const { message } = error as Error
+  return new StatemqError(isNoRoom(error) ? 'SMQ_STORE_FULL' : 'SMQ_STORE_FAILED', message, { cause: error })
 }

@@ -197,7 +197,7 @@ export class RedisStore extends GatheringStore implements Store {
     for (;;) {
       const [batch] = this.lines.get(key)?.batchesFrom(next) ?? []
       if (batch === undefined) break
-      for (const message of await this.#read((link) => reader.batch(link, key, batch.first))) {
+      for (const message of await this.#overLinks(1, (link) => reader.batch(link, key, batch.first))) {
         if (waits(message) && !take(message)) return page.filter(({ sequence }) => this.#waits(key, sequence))
       }
       next = Math.max(next, batch.last + 1)
@@ -209,15 +209,20 @@ export class RedisStore extends GatheringStore implements Store {
     return page.filter(({ sequence }) => this.#waits(key, sequence))
   }
 
-  /** What a broken connection left unread is read over the next one: whoever is given its line waits till then. */
-  async #read<T>(read: (link: RedisLink) => Promise<T>): Promise<T> {
-    for (;;) {
+  /**
+   * Tries over one connection after the other until it is done: what a broken one left, the next one does. Where Redis
+   * itself says no, and not for a reason that passes, it is asked so often.
+   */
+  async #overLinks<T>(maxFailures: number, attempt: (link: RedisLink) => Promise<T>): Promise<T> {
+    for (let failures = 0; ;) {
       const { links } = this.#open
       const link = await links.current()
       try {
-        return await read(link)
+        return await attempt(link)
       } catch (error) {
-        if (error instanceof StatemqError || (link.isUp && isReply(error) && !passes(error))) throw error
+        if (error instanceof StatemqError) throw error
+        // What Redis said it is, it may say again for a while; a connection is not to be trusted further.
+        if (link.isUp && isReply(error) && !passes(error) && ++failures >= maxFailures) throw error
         links.fail(link, error)
         await sleep(PAUSE_MS)
       }
@@ -258,23 +263,12 @@ export class RedisStore extends GatheringStore implements Store {
 
   /** The same plan again and again: whether an attempt that failed was one, only Redis knows. */
   async #untilDone(plan: RedisPlan): Promise<void> {
-    for (let failures = 0; ;) {
-      const { links } = this.#open
-      const link = await links.current()
-      try {
-        const number = this.#committed + 1
-        const write = this.group.fault === undefined ? commit : commitAlthoughFull
-        await write({ link, keys: this.#keys, owner: this.#owner, plan, number })
-        this.#committed = number
-        return
-      } catch (error) {
-        if (error instanceof StatemqError) throw error
-        // What Redis said it is, it may say again for a while; a connection is not to be trusted further.
-        if (link.isUp && isReply(error) && !passes(error) && ++failures >= MAX_FAILURES) throw error
-        links.fail(link, error)
-        await sleep(PAUSE_MS)
-      }
-    }
+    await this.#overLinks(MAX_FAILURES, async (link) => {
+      const number = this.#committed + 1
+      const write = this.group.fault === undefined ? commit : commitAlthoughFull
+      await write({ link, keys: this.#keys, owner: this.#owner, plan, number })
+      this.#committed = number
+    })
   }
 
   protected override faultOf(error: unknown): StatemqError {

@@ -1,3 +1,4 @@
+import { readdirSync, readlinkSync } from 'node:fs'
 import { setImmediate as turn } from 'node:timers/promises'
 
 import type { Database } from 'lmdb'
@@ -50,7 +51,7 @@ function rig() {
       commits.map(({ steps }) => steps[0]!.record![0]),
     )
   const at = (place: number): number | undefined => table.getBinary(sequenceKey(1, place))?.[0]
-  return { logged, table, content, layers, gate, faults, put, open, numbersIn, at }
+  return { directory, logged, table, content, layers, gate, faults, put, open, numbersIn, at }
 }
 
 test('what is read is what was committed last, in whichever layer it lies', async () => {
@@ -111,4 +112,26 @@ test('threat 9: tables without room are told of, and lose nothing: the log takes
   expect(content.size).toBe(8 - refused.length)
   await put(9, 9)
   expect(at(9)).toBe(9)
+})
+
+test('threat 9: a log that the tables have no room to speak of is closed again, and begun later', async () => {
+  const { directory, gate, put, at } = rig()
+  const openFiles = (): number => {
+    const targets = readdirSync('/proc/self/fd').map((fd) => {
+      try {
+        return readlinkSync(`/proc/self/fd/${fd}`)
+      } catch {
+        // It was the one by which the folder is read.
+        return ''
+      }
+    })
+    return targets.filter((target) => target.startsWith(directory)).length
+  }
+  gate.fails = true
+  for (let attempt = 0; attempt < 3; attempt++)
+    await expect(put(1, 1)).rejects.toMatchObject({ code: 'SMQ_STORE_FULL' })
+  expect(openFiles()).toBe(0)
+  gate.fails = false
+  await put(1, 1)
+  expect([at(1), openFiles()]).toEqual([1, 2])
 })
