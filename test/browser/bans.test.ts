@@ -135,6 +135,7 @@ test.each(['light', 'dark'] as const)('pictures of the %s theme, and no window i
   await page.keyboard.press('End')
   await rowOf(page, 'eve').waitFor()
   await page.getByRole('button', { name: 'Ban …' }).click()
+  await page.getByRole('dialog').waitFor()
   await photograph(page, `bans-dialog-${colorScheme}`)
   await page.keyboard.press('Escape')
   await page.setViewportSize({ width: 340, height: 700 })
