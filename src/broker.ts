@@ -8,7 +8,7 @@ import { brokerMachine, type DrainInput } from '../machines/broker.machine.ts'
 import { sessionMachine, type SessionMachine } from '../machines/session.machine.ts'
 import type { Broker, BrokerListener, Inspector } from './api.ts'
 import type { BrokerBans } from './bans.ts'
-import { StreamConnection } from './codec/connection.ts'
+import { StreamConnection, type ConnectionContext } from './codec/connection.ts'
 import { FlushQueue } from './codec/writer.ts'
 import { StatemqError } from './errors.ts'
 import type { BrokerEvent } from './events.ts'
@@ -74,12 +74,13 @@ class Engine implements Broker {
   readonly #events: EventBus
   readonly #logger: Logger
   readonly #clock: Clock
-  readonly #flushes: FlushQueue
+  readonly #wire: ConnectionContext
   readonly #wills: Wills
   readonly #actor: ActorRefFrom<typeof brokerMachine>
   readonly #listeners = new Map<Listener, Entrance>()
   readonly #entrances: Entrances
   readonly #streams = new Set<Duplex>()
+  readonly #onStreamClosed: (this: Duplex) => void
   readonly #store: Store | undefined
   readonly ready: Promise<void>
   #isReady = false
@@ -106,7 +107,13 @@ class Engine implements Broker {
       jobs: jobsFor(this.#store, options.clock, this.#logger),
       limits: () => this.limits,
     })
-    this.#flushes = new FlushQueue(this.#core.counters)
+    const { counters, keepalive: ticker } = this.#core
+    const flushes = new FlushQueue(counters)
+    this.#wire = { clock: this.#clock, counters, flushes, ticker, channelBinding: channelBindingOf }
+    const streams = this.#streams
+    this.#onStreamClosed = function () {
+      streams.delete(this)
+    }
     this.#wills = new Wills(this.#core)
     this.#core.machine = implement(options.machine ?? sessionMachine, this.#core, this.#wills)
     this.#core.door.bans.configure(options.bans ?? [])
@@ -197,13 +204,14 @@ class Engine implements Broker {
     this.#assertOpen()
     if (!this.#isReady) await this.ready
     const entrance = this.#entrances.open(options, isExposed(options))
+    const own = (): Listener | undefined => listener
     const context: ListenContext = {
       limits: entrance.policy.limits,
       logger: this.#logger,
       clock: this.#clock,
       admit: () => !this.#isClosing && this.#connections < this.limits.maxConnections * 1.1,
       isBanned: (address) => this.#core.door.bans.coversAddress(address),
-      accept: (stream, info) => this.#serve(stream, info, entrance, () => listener),
+      accept: (stream, info) => this.#serve(stream, info, entrance, own),
       refused: (connection, reason) => this.#events.emit({ type: 'connection.refused', connection, reason }),
     }
     let listener: Listener | undefined = undefined
@@ -275,26 +283,20 @@ class Engine implements Broker {
   #serve(stream: Duplex, info: ConnectionInfo, { policy }: Entrance, listener: () => Listener | undefined): void {
     if (this.#isClosing) return void stream.destroy()
     this.#streams.add(stream)
-    stream.on('close', () => this.#streams.delete(stream))
-    const start = (): void => {
-      const context = {
-        clock: this.#clock,
-        counters: this.#core.counters,
-        flushes: this.#flushes,
-        ticker: this.#core.keepalive,
-        channelBinding: channelBindingOf,
-      }
-      const connection = new StreamConnection(stream, info, policy.limits, context)
-      this.#open(connection, policy, (listener()?.connections ?? 0) > policy.limits.maxConnections)
-    }
-    if (!policy.hooks.onConnection) return start()
+    stream.on('close', this.#onStreamClosed)
+    if (!policy.hooks.onConnection) return this.#begin(stream, info, policy, listener())
     stream.on('error', () => {})
     void refusalOfConnection(this.#core, policy, info).then((refusal) => {
       const reason = refusal ?? (stream.destroyed || this.#isClosing ? 'it was closed before the verdict' : undefined)
-      if (reason === undefined) return start()
+      if (reason === undefined) return this.#begin(stream, info, policy, listener())
       this.#events.emit({ type: 'connection.refused', connection: info, reason })
       stream.destroy()
     })
+  }
+
+  #begin(stream: Duplex, info: ConnectionInfo, policy: SessionPolicy, listener: Listener | undefined): void {
+    const connection = new StreamConnection(stream, info, policy.limits, this.#wire)
+    this.#open(connection, policy, (listener?.connections ?? 0) > policy.limits.maxConnections)
   }
 
   #open(connection: Connection, policy: SessionPolicy, listenerIsFull: boolean): Session {

@@ -22,7 +22,7 @@ export function makeGrant(session: Session, verdict: Allow, authenticator: strin
   const [properties, propertySources] = given ? withSources(given, session) : NO_PROPERTIES
   return Object.freeze({
     principal: verdict.principal ?? named,
-    roles: Object.freeze([...new Set(verdict.roles)]),
+    roles: rolesOf(verdict),
     authenticator,
     method,
     authenticatedAtMs: session.nowMs(),
@@ -31,6 +31,10 @@ export function makeGrant(session: Session, verdict: Allow, authenticator: strin
     properties,
     propertySources,
   })
+}
+
+function rolesOf({ roles }: Allow): readonly string[] {
+  return roles === undefined || roles.length === 0 ? NO_ROLES : Object.freeze([...new Set(roles)])
 }
 
 type Sources = Readonly<Record<string, PropertySource>>
@@ -46,5 +50,6 @@ function withSources(given: Readonly<Record<string, string>>, session: Session):
   return [Object.freeze(properties), Object.freeze(sources)]
 }
 
+const NO_ROLES: readonly string[] = Object.freeze([])
 const NONE: SessionProperties = Object.freeze(Object.create(null) as Record<string, string>)
 const NO_PROPERTIES: readonly [SessionProperties, Sources] = [NONE, NONE as unknown as Sources]

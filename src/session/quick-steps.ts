@@ -6,7 +6,7 @@ import {
   type AnyTransitionDefinition,
 } from 'xstate'
 
-import { StepPlans, type ActionGroup, type StepPlan } from './step-plan.ts'
+import { StepPlans, type ActionGroup, type Configuration, type Offer, type StepPlan } from './step-plan.ts'
 import type {
   Action,
   ActionReference,
@@ -79,7 +79,7 @@ class QuickSteps {
     this.#plans = new StepPlans(machine.root)
     this.#first = this.#plans.initial()
     const { nodes, value, tags } = this.#plans.configuration([machine.root])
-    this.#blank = copy(machine.resolveState({ value: {}, context: {} }), { _nodes: nodes, value, tags })
+    this.#blank = inStates(machine.resolveState({ value: {}, context: {} }), { nodes, value, tags })
     const { context } = machine.config
     const made = assign(({ event, spawn, self }) => context({ input: (event as Cause).input, spawn, self }))
     this.#makeContext = { actions: [made], children: undefined }
@@ -87,19 +87,19 @@ class QuickSteps {
 
   begin(event: Cause, scope: Scope): Snapshot {
     const turn = { event, scope, queue: [] }
-    let snapshot = copy(this.#blank, { children: {} })
+    let snapshot = withContext(this.#blank, this.#blank.context, {})
     try {
       snapshot = this.#perform(this.#makeContext, snapshot, turn)
       snapshot = this.#apply(this.#first, snapshot, turn)
       return this.#settle(snapshot, turn)
     } catch (error) {
-      return copy(snapshot, { status: 'error', error })
+      return { ...snapshot, status: 'error', error }
     }
   }
 
   take(snapshot: Snapshot, event: Cause, scope: Scope): Snapshot {
     const turn = { event, scope, queue: [] }
-    const next = this.#step(this.#machine.getTransitionData(snapshot, event), snapshot, turn)
+    const next = this.#step(this.#transitions(snapshot, event), snapshot, turn)
     return this.#settle(next, turn)
   }
 
@@ -115,7 +115,7 @@ class QuickSteps {
         const raised = queue.shift()
         if (raised === undefined) return snapshot
         turn = { event: raised, scope, queue }
-        transitions = this.#machine.getTransitionData(snapshot, raised)
+        transitions = this.#transitions(snapshot, raised)
       }
       snapshot = this.#step(transitions, snapshot, turn)
       mayMove = snapshot !== before
@@ -127,15 +127,44 @@ class QuickSteps {
 
   #eventless(snapshot: Snapshot, event: Cause): Transitions {
     const { eventless } = this.#plans.configuration(snapshot._nodes)
-    if (eventless.length === 0) return none
-    const enabled = new Set<AnyTransitionDefinition>()
+    let enabled = none
     for (const choices of eventless) {
-      const chosen = choices.find(
-        ({ guard }) => guard === undefined || this.#holds(guard as Reference<Guard>, snapshot, event),
-      )
-      if (chosen) enabled.add(chosen)
+      const chosen = this.#choose(choices, snapshot, event)
+      // Leaves may have a parent's transition in common.
+      if (chosen && !enabled.includes(chosen)) enabled = [...enabled, chosen]
     }
-    return [...enabled]
+    return enabled
+  }
+
+  #choose(choices: Transitions, snapshot: Snapshot, event: Cause): AnyTransitionDefinition | undefined {
+    for (const choice of choices) {
+      const guard = choice.guard as Reference<Guard> | undefined
+      if (guard === undefined || this.#holds(guard, snapshot, event)) return choice
+    }
+    return undefined
+  }
+
+  #transitions(snapshot: Snapshot, event: Cause): Transitions {
+    const offer = this.#plans.configuration(snapshot._nodes).offer(event.type)
+    if (offer === undefined) return none
+    try {
+      return this.#accepted(offer, snapshot, event)
+    } catch {
+      // XState says best what is wrong with a guard.
+      return this.#machine.getTransitionData(snapshot, event)
+    }
+  }
+
+  /** What is inside of a state goes first; regions that are active together each choose for themselves. */
+  #accepted({ choices, inside }: Offer, snapshot: Snapshot, event: Cause): Transitions {
+    let accepted = none
+    for (const inner of inside) {
+      const more = this.#accepted(inner, snapshot, event)
+      accepted = accepted.length === 0 ? more : [...accepted, ...more]
+    }
+    if (accepted.length > 0) return accepted
+    const chosen = this.#choose(choices, snapshot, event)
+    return chosen === undefined ? none : [chosen]
   }
 
   #holds(guard: Reference<Guard>, snapshot: Snapshot, event: Cause): boolean {
@@ -156,8 +185,13 @@ class QuickSteps {
       next = this.#apply(plan, snapshot, turn)
     }
     const { self, system } = turn.scope
-    const step = { actorRef: self, event: turn.event, snapshot: next, _transitions: transitions }
-    system._sendInspectionEvent({ type: '@xstate.microstep', ...step })
+    system._sendInspectionEvent({
+      type: '@xstate.microstep',
+      actorRef: self,
+      event: turn.event,
+      snapshot: next,
+      _transitions: transitions,
+    })
     return next
   }
 
@@ -166,12 +200,10 @@ class QuickSteps {
     for (const group of plan.groups) snapshot = this.#perform(group, snapshot, turn)
     if (plan.final) {
       turn.queue.push({ type: `xstate.done.state.${this.#machine.root.id}`, output: undefined })
-      snapshot = copy(snapshot, { status: 'done', output: this.#outputOf(plan.final, snapshot, turn.scope) })
+      snapshot = { ...snapshot, status: 'done', output: this.#outputOf(plan.final, snapshot, turn.scope) }
       if (plan.last) snapshot = this.#perform(plan.last, snapshot, turn)
     }
-    if (plan.next === undefined) return snapshot
-    const { nodes, value, tags } = plan.next
-    return copy(snapshot, { _nodes: nodes, value, tags })
+    return plan.next === undefined ? snapshot : inStates(snapshot, plan.next)
   }
 
   #outputOf(final: Node, { context }: Snapshot, { self }: Scope): unknown {
@@ -197,7 +229,8 @@ class QuickSteps {
     const { scope } = turn
     const { actions } = this.#machine.implementations
     let snapshot = from
-    let info = infoOf(snapshot, turn)
+    // What is assigned is here at once, and in the snapshot when somebody looks at that.
+    let info = infoOf(from.context, turn)
     for (const reference of references) {
       const name = typeof reference === 'object' ? reference.type : reference
       const action = typeof name === 'function' ? name : actions[name]
@@ -209,13 +242,13 @@ class QuickSteps {
       }
       const assigned = assignedBy(action, info, params)
       if (assigned) {
-        snapshot = copy(snapshot, { context: assigned })
-        info = infoOf(snapshot, turn)
+        info = infoOf(assigned, turn)
         continue
       }
+      if (snapshot.context !== info.context) snapshot = withContext(snapshot, info.context, snapshot.children)
       const extra = { internalQueue: turn.queue, deferredActorIds }
       const [next, resolved, more] = action.resolve(scope, snapshot, info, params, action, extra)
-      if (next !== snapshot) snapshot = copy(snapshot, { context: next.context, children: next.children })
+      if (next !== snapshot) snapshot = withContext(snapshot, next.context, next.children)
       if (action.retryResolve) retries.push([action, resolved])
       if (action.execute) {
         scope.actionExecutor({
@@ -226,15 +259,15 @@ class QuickSteps {
         })
       }
       if (more) snapshot = this.#resolve(more, deferredActorIds, snapshot, turn, retries)
-      if (snapshot.context !== info.context) info = infoOf(snapshot, turn)
+      if (snapshot.context !== info.context) info = infoOf(snapshot.context, turn)
     }
-    return snapshot
+    return snapshot.context === info.context ? snapshot : withContext(snapshot, info.context, snapshot.children)
   }
 }
 
 const none: Transitions = []
 
-function infoOf({ context }: Snapshot, { event, scope: { self, system } }: Turn): Info {
+function infoOf(context: object, { event, scope: { self, system } }: Turn): Info {
   return { context, event, self, system }
 }
 
@@ -271,18 +304,39 @@ function computed(stated: unknown, from: object): unknown {
   return typeof stated === 'function' ? (stated as (from: object) => unknown)(from) : stated
 }
 
-/** The snapshot with changes, its fields in XState's order, so that V8 sees one shape. */
-function copy(from: Snapshot, changes: Partial<Snapshot>): Snapshot {
+// Snapshots are copied field by field, in XState's order, so that V8 sees one shape and never looks names up.
+
+function withContext(from: Snapshot, context: object, children: Snapshot['children']): Snapshot {
   return {
-    status: changes.status ?? from.status,
-    output: 'output' in changes ? changes.output : from.output,
-    error: 'error' in changes ? changes.error : from.error,
+    status: from.status,
+    output: from.output,
+    error: from.error,
     machine: from.machine,
-    context: changes.context ?? from.context,
-    _nodes: changes._nodes ?? from._nodes,
-    value: changes.value ?? from.value,
-    tags: changes.tags ?? from.tags,
-    children: changes.children ?? from.children,
+    context,
+    _nodes: from._nodes,
+    value: from.value,
+    tags: from.tags,
+    children,
+    historyValue: from.historyValue,
+    matches: from.matches,
+    hasTag: from.hasTag,
+    can: from.can,
+    getMeta: from.getMeta,
+    toJSON: from.toJSON,
+  }
+}
+
+function inStates(from: Snapshot, { nodes, value, tags }: Pick<Configuration, 'nodes' | 'value' | 'tags'>): Snapshot {
+  return {
+    status: from.status,
+    output: from.output,
+    error: from.error,
+    machine: from.machine,
+    context: from.context,
+    _nodes: nodes,
+    value,
+    tags,
+    children: from.children,
     historyValue: from.historyValue,
     matches: from.matches,
     hasTag: from.hasTag,

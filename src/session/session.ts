@@ -151,7 +151,8 @@ export class Session extends ChartHost implements Subscriber, OutboundHost, Watc
     // An implementation of the embedder's that threw at once has ended it already (threat 60).
     if (!this.connection) return
     this.core.counters.connectionsOpened++
-    this.core.events.emit({ type: 'connection.opened', ...this.names, connection: this.connection.info })
+    const { events } = this.core
+    if (events.observed) events.emit({ type: 'connection.opened', ...this.names, connection: this.connection.info })
     this.openConnection()
   }
 

@@ -28,6 +28,13 @@ export interface StepPlan {
   readonly next: Configuration | undefined
 }
 
+/** What an event may lead to. A state is asked when those inside of it have nothing to say. */
+export interface Offer {
+  /** In the order in which their guards are asked. */
+  readonly choices: readonly Transition[]
+  readonly inside: readonly Offer[]
+}
+
 /** States that are active together. Snapshots share its nodes, value and tags. */
 export class Configuration {
   readonly nodes: Node[]
@@ -37,8 +44,11 @@ export class Configuration {
   readonly eventless: readonly (readonly Transition[])[]
   /** By the transitions taken. */
   readonly plans = new Map<Transition | string, StepPlan>()
+  readonly #root: Node
+  readonly #offers = new Map<string, Offer | undefined>()
 
   constructor(root: Node, nodes: Node[]) {
+    this.#root = root
     this.nodes = nodes
     this.value = valueOf(root, nodes)
     this.tags = new Set(nodes.flatMap((node): string[] => node.tags))
@@ -46,6 +56,16 @@ export class Configuration {
       .filter(isLeaf)
       .map((leaf) => [leaf, ...properAncestors(leaf, undefined)].flatMap((node): Transition[] => node.always ?? []))
       .filter((choices) => choices.length > 0)
+  }
+
+  /** Undefined where an event of this type leads to nothing. */
+  offer(type: string): Offer | undefined {
+    let offer = this.#offers.get(type)
+    if (offer === undefined && !this.#offers.has(type)) {
+      offer = offerOf(this.#root, this.nodes, type)
+      this.#offers.set(type, offer)
+    }
+    return offer
   }
 }
 
@@ -122,6 +142,28 @@ export class StepPlans {
       next: isSame ? undefined : this.configuration(nodes),
     }
   }
+}
+
+function offerOf(node: Node, active: readonly Node[], type: string): Offer | undefined {
+  const inside = active.flatMap((child) => (child.parent === node ? (offerOf(child, active, type) ?? []) : []))
+  const choices = candidatesOf(node, type)
+  if (choices.length > 0) return { choices, inside }
+  return inside.length > 1 ? { choices, inside } : inside[0]
+}
+
+/** Those for the very event first, then those for more and more of its kind. */
+function candidatesOf({ transitions }: Node, type: string): readonly Transition[] {
+  const kinds = [...transitions.keys()].filter((descriptor) => descriptor !== type && isKind(descriptor, type))
+  const names = [type, ...kinds.toSorted((a, b) => b.length - a.length)]
+  return names.flatMap((name): readonly Transition[] => transitions.get(name) ?? [])
+}
+
+/** `packet.*` is for `packet` and whatever begins with `packet.`; a star elsewhere means nothing. */
+function isKind(descriptor: string, type: string): boolean {
+  if (descriptor === '*') return true
+  if (!descriptor.endsWith('.*')) return false
+  const stem = descriptor.slice(0, -2)
+  return !stem.split('.').includes('*') && `${type}.`.startsWith(`${stem}.`)
 }
 
 function downwards(nodes: readonly Node[]): Node[] {

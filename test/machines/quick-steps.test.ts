@@ -82,7 +82,12 @@ describe('quick steps: the session machine', () => {
 const chart = setup({
   types: {
     context: {} as { count: number; heard: string[] },
-    events: {} as { type: 'a' | 'b' | 'c' | 'd' | 'e' | 'f' | 'g' | 'end' | 'told' | 'loud'; by?: number },
+    events: {} as {
+      type:
+        | ('a' | 'b' | 'c' | 'd' | 'e' | 'f' | 'g' | 'end' | 'told' | 'loud')
+        | ('kind' | 'kind.one' | 'kind.one.two' | 'kindred')
+      by?: number
+    },
     emitted: {} as { type: 'counted'; count: number },
     input: {} as { start: number },
   },
@@ -115,6 +120,8 @@ const chart = setup({
   exit: 'tell',
   on: {
     '*': { actions: 'hear' },
+    'kind.*': [{ guard: { type: 'isOver', params: { limit: 15 } }, actions: 'tell' }, { actions: 'plain' }],
+    'kind.one.*': { guard: { type: 'isOver', params: { limit: 5 } }, actions: { type: 'add', params: { by: 3 } } },
     end: { target: '.done', actions: ['hear', 'tell'] },
     e: { actions: 'break' },
     loud: {
@@ -223,7 +230,9 @@ async function told(machine: typeof everything, names: readonly string[]): Promi
 }
 
 describe('quick steps: whatever a chart may have', () => {
-  const alphabet = ['a', 'a', 'b', 'b', 'c', 'd', 'g', 'loud', 'told', 'a', 'b', 'g', 'e', 'f', 'end'] as const
+  const kinds = ['kind', 'kind.one', 'kind.one.two', 'kindred'] as const
+  const others = ['a', 'a', 'b', 'b', 'c', 'd', 'g', 'loud', 'told', 'a', 'b', 'g', 'e', 'f', 'end'] as const
+  const alphabet = [...others, ...kinds]
 
   it('observers and inspectors are told the same, in the same order', async () => {
     await fc.assert(
