@@ -24,6 +24,9 @@ export interface Opened {
   readonly faults: readonly string[]
 }
 
+/** Those that are written to all the time are among them; each is a kilobyte. */
+const MAX_KNOWN_QUEUES = 1_000
+
 /**
  * Two connections to Redis: one that only commits, so that the `WATCH` of its fence is nobody else's to
  * end, and one for everything else. When anything about them fails both end, and the next link is made
@@ -32,7 +35,7 @@ export interface Opened {
 export class RedisLink {
   readonly writer: Redis
   readonly reader: Redis
-  /** BullMQ over the reader, and with the names of its scripts over the writer. */
+  /** BullMQ over the reader. */
   readonly queues: RedisQueueBackend
   readonly waitsForAof: boolean
   readonly timeoutMs: number
@@ -40,6 +43,9 @@ export class RedisLink {
   readonly #prefix: string
   readonly #connections = new Set<Redis>()
   readonly #end = new AbortController()
+  readonly #owner: string
+  readonly #known = new Map<string, RedisQueueBackend>()
+  #watched: Promise<string | null> | undefined
   #isReleased = false
   #failure: Error | undefined
   #onFailure: (error: Error) => void = () => {}
@@ -57,6 +63,7 @@ export class RedisLink {
     this.queues = queues
     this.timeoutMs = connecting.timeoutMs
     this.waitsForAof = waitsForAof
+    this.#owner = connecting.key
     this.#connecting = connecting
     this.#prefix = prefix
     for (const connection of [writer, reader]) this.#keep(connection)
@@ -74,7 +81,6 @@ export class RedisLink {
       if (facts.isReplica) throw new Error('the server is a replica')
       const about = await owner.claim(reader)
       const queues = await backendOf(modules, reader, keys.prefix)
-      await backendOf(modules, writer, keys.prefix)
       const link = new RedisLink(writer, reader, queues, connecting, keys.prefix, needsWaitAof(facts, durability))
       return { link, about, faults }
     } catch (error) {
@@ -85,6 +91,30 @@ export class RedisLink {
 
   get isUp(): boolean {
     return this.#failure === undefined
+  }
+
+  /**
+   * What the owner's key says, watched since it was read: a transaction is void if it has changed. Asked for behind
+   * every transaction already, so that the next one waits for no answer but its own.
+   */
+  fence(): Promise<string | null> {
+    if (this.#watched === undefined) {
+      this.#watched = this.#watch()
+      // Whoever asks next is told.
+      this.#watched.catch(() => {})
+    }
+    return this.#watched
+  }
+
+  async #watch(): Promise<string | null> {
+    const replies = await this.writer.pipeline().watch(this.#owner).get(this.#owner).exec()
+    for (const [error] of replies ?? []) if (error) throw error
+    return (replies?.[1]?.[1] ?? null) as string | null
+  }
+
+  /** A transaction ends every watch of its connection, whatever becomes of it. */
+  forgetFence(): void {
+    this.#watched = undefined
   }
 
   /** Called once, when it ends. */
@@ -134,11 +164,17 @@ export class RedisLink {
 
   /** A queue's part of BullMQ, without a connection of its own. */
   queue(name: string): RedisQueueBackend {
-    return this.queues.forQueue(name) as RedisQueueBackend
+    let queue = this.#known.get(name)
+    if (queue === undefined) {
+      if (this.#known.size >= MAX_KNOWN_QUEUES) this.#known.clear()
+      queue = this.queues.forQueue(name) as RedisQueueBackend
+      this.#known.set(name, queue)
+    }
+    return queue
   }
 }
 
-/** Also teaches the connection BullMQ's scripts. */
+/** Also teaches the connection the names of BullMQ's scripts. */
 async function backendOf(modules: RedisModules, redis: Redis, prefix: string): Promise<RedisQueueBackend> {
   const options = { connection: redis, prefix, skipVersionCheck: true, skipMetasUpdate: true } as const
   const backend = modules.createRedisBackend('sessions', options) as RedisQueueBackend

@@ -39,6 +39,12 @@ async function outcome(promise: Promise<void> | undefined): Promise<string> {
   )
 }
 
+/** What tells one connection to the server from a later one. */
+async function connectionsTo(redis: TestRedis): Promise<string[]> {
+  const clients = (await redis.admin.client('LIST')) as string
+  return [...clients.matchAll(/^id=(\d+) /gm)].map(([, id = '']) => id)
+}
+
 /** A session with one message that is durable. */
 async function sessionWith(store: RedisStore): Promise<number> {
   const key = store.nextSessionKey()
@@ -148,6 +154,35 @@ test('a commit that comes late, from a connection that was given up, is void', a
   expect(await outcome(store.durable())).toBe('durable')
   await proxy.deliverHeld()
   expect((await contentsOf(store)).sessions).toMatchObject([{ record: 'last' }])
+})
+
+test('a commit waits for one answer: the fence that it compares was asked for behind the one before', async () => {
+  const redis = await serverWith()
+  const store = await opened(redis.url, { leaseMs: 60_000 })
+  const asked: string[] = []
+  const monitor = await redis.admin.duplicate().monitor()
+  onTestFinished(() => monitor.disconnect())
+  monitor.on('monitor', (_time, [name = '', key]: string[]) => {
+    if (['multi', 'exec'].includes(name) || key === 'statemq:{store}:owner') asked.push(name)
+  })
+  await sessionWith(store)
+  await vi.waitFor(() => expect(asked).toEqual(['watch', 'get', 'multi', 'exec', 'watch', 'get']))
+})
+
+test('a fence that was touched between two commits, and is as it was, costs no message and no connection', async () => {
+  const redis = await serverWith()
+  const onAway = vi.fn<() => void>()
+  const store = await opened(redis.url, { leaseMs: 60_000, onAway })
+  const key = await sessionWith(store)
+  const connections = await connectionsTo(redis)
+  const fence = (await redis.admin.get('statemq:{store}:owner'))!
+  await redis.admin.set('statemq:{store}:owner', 'somebody#1')
+  await redis.admin.set('statemq:{store}:owner', fence)
+  store.append(key, message(2, 'two'))
+  expect(await outcome(store.durable())).toBe('durable')
+  expect(await lineOf(store, key)).toEqual(['one', 'two'])
+  expect(await connectionsTo(redis)).toEqual(connections)
+  expect(onAway).not.toHaveBeenCalled()
 })
 
 test('threat 19: READONLY for a while is waited out', async () => {
