@@ -99,7 +99,7 @@ export interface SessionContext {
 
 /** Whose decision it was, for the history of a session. The chart goes by none of it. */
 export interface Decided {
-  /** Default: as the type of the event says, the operator's for `session.disconnect`. */
+  /** Default: as the type of the event says, the operator's for `session.disconnect` and `session.revoke`. */
   readonly decision?: Decision
 }
 
@@ -208,7 +208,7 @@ export type SessionEvent =
   /** Raised by the chart itself. */
   | ({ readonly type: 'reauthentication.failed' } & Farewell)
   /** The server takes the grant away. */
-  | ({ readonly type: 'session.revoke'; readonly reason: string } & Operated)
+  | ({ readonly type: 'session.revoke'; readonly reason: string } & Decided & Operated)
   | ({ readonly type: 'roles.change'; readonly roles: readonly string[] } & Operated)
   /** All properties that the session has from now on, with who gave them. */
   | ({

@@ -15,10 +15,10 @@ import type { BrokerEvent } from './events.ts'
 import { Inspectors } from './inspect/inspectors.ts'
 import { Insight } from './insight.ts'
 import type { BrokerInspection } from './inspection.ts'
-import { defaultLimits, type Limits } from './limits.ts'
+import type { Limits } from './limits.ts'
 import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
 import { channelBindingOf } from './net/channel-binding.ts'
-import { connectionsByFileLimit } from './net/file-limit.ts'
+import { defaultsHere } from './net/file-limit.ts'
 import { openListener, type ListenContext, type Listener } from './net/listen.ts'
 import { ownedListener } from './net/owned-listener.ts'
 import { describeStream } from './net/stream-info.ts'
@@ -107,6 +107,7 @@ class Engine implements Broker {
       jobs: jobsFor(this.#store, options.clock, this.#logger),
       limits: () => this.limits,
     })
+    this.#entrances.reviewWith(this.#core.reviews)
     const { counters, keepalive: ticker } = this.#core
     const flushes = new FlushQueue(counters)
     this.#wire = { clock: this.#clock, counters, flushes, ticker, channelBinding: channelBindingOf }
@@ -387,11 +388,6 @@ class Engine implements Broker {
   #assertOpen(): void {
     if (this.#isClosing) throw new StatemqError('SMQ_BROKER_CLOSED')
   }
-}
-
-/** The defaults, and as many connections as the system gives files for. */
-function defaultsHere(): Limits {
-  return { ...defaultLimits, maxConnections: connectionsByFileLimit() ?? defaultLimits.maxConnections }
 }
 
 /** A server that an embedder brings is the embedder's to protect. */

@@ -61,7 +61,27 @@ export interface Allow {
   readonly connack?: GrantFeatures
   /** Sent with the CONNACK, or with AUTH 0x00 after a re-authentication (MQTT 5). */
   readonly authenticationData?: Uint8Array
+  /**
+   * Names what the client has proved, such as one version of a password, for {@link Authenticator.review}: text of at most
+   * 256 bytes that is no secret itself. Kept in memory for as long as the connection, and shown to nobody.
+   */
+  readonly credential?: string
 }
+
+/** A grant that its authenticator looks at again. */
+export interface GrantReview {
+  readonly grant: Grant
+  /** The connection that the session has, or had last. */
+  readonly connection: ConnectionInfo
+  /** `Allow.credential` of the connection that there is; undefined: none was given, or there is no connection. */
+  readonly credential: string | undefined
+}
+
+/**
+ * What becomes of a grant that was looked at again. `withdrawn`: it is taken away as by `sessions.revoke`. `outdated`: the
+ * principal is still trusted, its connection is not, and ends with DISCONNECT 0x87; the session stays what it is.
+ */
+export type GrantVerdict = 'holds' | 'outdated' | 'withdrawn'
 
 /** Refuses: the code goes to an MQTT 5 client as it is, to older ones as the nearest return code. */
 export interface Deny {
@@ -176,6 +196,19 @@ export interface Authenticator {
   /** It judges a User Name beside an authentication method itself; `BrokerOptions.enhancedUsername` does not apply. Default false. */
   readonly comparesUsername?: boolean
   authenticate(request: AuthenticationRequest): Verdict | Promise<Verdict>
+  /**
+   * Whether a grant under this name still holds, by what is known now. It is asked about each of them when `follow` has
+   * told of a change, when a reload of options has brought an authenticator of this name, and when a listener gets its
+   * sessions back from the store. One that fails changes nothing. Default: grants hold until they end.
+   */
+  review?(review: GrantReview): GrantVerdict
+  /**
+   * Called by each broker that uses it. `changed` says that `review` may answer differently now, and resolves when every
+   * session has been looked at. Gives what ends it.
+   */
+  follow?(changed: () => Promise<void>): () => void
+  /** A grant of this principal was revoked, whoever gave it: no answer that is remembered lets it in again. */
+  forget?(principal: string | undefined): void
   /** Called when no listener uses it any more: files and timers end. */
   close?(): void | Promise<void>
 }

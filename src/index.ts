@@ -35,6 +35,8 @@ export {
   type DecisionHooks,
   type Deny,
   type Grant,
+  type GrantReview,
+  type GrantVerdict,
   type HookClient,
   type Hooks,
   type Next,

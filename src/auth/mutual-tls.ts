@@ -7,6 +7,8 @@ import {
   type AuthenticationRequest,
   type Authenticator,
   type Deny,
+  type GrantReview,
+  type GrantVerdict,
   type Next,
 } from '../hooks.ts'
 import type { ClientCertificate } from '../messages.ts'
@@ -77,7 +79,24 @@ export function mutualTls(options: MutualTlsOptions = {}): Authenticator {
       if (typeof revoked === 'boolean') return revoked ? refuse(REVOKED) : found.verdict
       return revoked.then((is) => (is === false ? found.verdict : refuse(REVOKED)))
     },
+    review: (review) => judge(review, options, rules),
   }
+}
+
+/** By the lists only: the grant ends with the certificate by itself, and `isRevoked` may take its time. */
+function judge({ grant, connection }: GrantReview, options: MutualTlsOptions, rules: Rules): GrantVerdict {
+  const certificate = connection.tls?.clientCertificate
+  if (!certificate) return 'holds'
+  const fingerprint = plainFingerprint(certificate.fingerprint256)
+  const name = nameIn(certificate, options.principalFrom ?? 'commonName') ?? ''
+  const user = rules.users ? rules.users.get(name) : {}
+  const isKnown =
+    (options.issuers?.includes(certificate.issuer) ?? true) &&
+    (rules.trusted?.has(fingerprint) ?? true) &&
+    rules.revoked?.has(fingerprint) !== true &&
+    user !== undefined &&
+    (user.principal ?? name) === grant.principal
+  return isKnown ? 'holds' : 'withdrawn'
 }
 
 interface Rules {

@@ -5,10 +5,20 @@ import { availableParallelism } from 'node:os'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 
 import { StatemqError } from '../errors.ts'
-import { allow, deny, next, type Authenticator, type AuthenticationRequest, type Verdict } from '../hooks.ts'
+import {
+  allow,
+  deny,
+  next,
+  type Authenticator,
+  type AuthenticationRequest,
+  type GrantReview,
+  type GrantVerdict,
+  type Verdict,
+} from '../hooks.ts'
 import type { Clock, Logger } from '../options.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { FileWatch } from './file-watch.ts'
+import { credentialOf, Followers, hasEnded } from './followers.ts'
 import { Gate } from './gate.ts'
 import { fakeHash, verifyPassword } from './password-hash.ts'
 import { maxPasswordFileBytes, readPasswordUsers, type PasswordUser, type PasswordUsers } from './password-users.ts'
@@ -39,7 +49,10 @@ export interface PasswordFileOptions {
 
 /** An authenticator that reads its users from a file. */
 export interface PasswordFile extends Authenticator {
-  /** Reads the file now. Rejects with SMQ_PASSWORD_FILE_INVALID, and the users stay who they were. */
+  /**
+   * Reads the file now; resolves when the broker has looked at every grant that came of it. Rejects with
+   * SMQ_PASSWORD_FILE_INVALID, and the users stay who they were.
+   */
   reload(): Promise<void>
   close(): void
 }
@@ -62,6 +75,7 @@ class FileAuthenticator implements PasswordFile {
   readonly #gate: Gate
   readonly #watch: FileWatch | undefined
   readonly #key = randomBytes(32)
+  readonly #followers = new Followers()
   #users: PasswordUsers
   #hashes: readonly string[]
   /** The last reading that was asked for. */
@@ -98,13 +112,29 @@ class FileAuthenticator implements PasswordFile {
     const matches = await this.#gate.run(signal, () => verifyPassword(user?.hash ?? this.#fakeFor(username), password))
     if (matches === 'full') return busy
     if (!user) return this.#options.unknownUsers === 'next' ? next() : refusal
-    return matches === true ? this.#verdict(user) : refusal
+    // As the file is by now: it may have been read again meanwhile.
+    const present = this.#users.get(username)
+    return matches === true && present?.hash === user.hash ? this.#verdict(present) : refusal
   }
 
-  #verdict({ user, hash: _hash, expiresAtMs, ...grant }: PasswordUser): Verdict {
-    if (expiresAtMs === undefined) return allow({ principal: user, ...grant })
-    const nowMs = (this.#options.clock ?? { nowMs: Date.now }).nowMs()
-    return expiresAtMs > nowMs ? allow({ principal: user, ...grant, expiresAtMs }) : refusal
+  #verdict({ user, hash, expiresAtMs, ...grant }: PasswordUser): Verdict {
+    const verdict = allow({ principal: user, ...grant, credential: credentialOf(hash) })
+    if (expiresAtMs === undefined) return verdict
+    return expiresAtMs > this.#nowMs() ? { ...verdict, expiresAtMs } : refusal
+  }
+
+  #nowMs(): number {
+    return (this.#options.clock ?? { nowMs: Date.now }).nowMs()
+  }
+
+  review({ grant, credential }: GrantReview): GrantVerdict {
+    const user = this.#users.get(grant.principal ?? '')
+    if (user === undefined || hasEnded(user, grant, this.#nowMs())) return 'withdrawn'
+    return credential === undefined || credential === credentialOf(user.hash) ? 'holds' : 'outdated'
+  }
+
+  follow(changed: () => Promise<void>): () => void {
+    return this.#followers.add(changed)
   }
 
   /**
@@ -156,6 +186,7 @@ class FileAuthenticator implements PasswordFile {
     this.#hashes = hashesOf(step.value)
     const details = { authenticator: this.name, file: path, users: step.value.size }
     tell(logger, 'info', details, 'the password file was read again')
+    await this.#followers.tell()
   }
 
   /** A broken file changes nothing: better the users of a minute ago than none, or half of them. */

@@ -6,6 +6,7 @@ import { StatemqError } from '../errors.ts'
 import type { Logger } from '../options.ts'
 import { deleteUser, editUserFile, userOf, type UserFileKind } from './edit-user-file.ts'
 import { FileWatch } from './file-watch.ts'
+import { Followers } from './followers.ts'
 import { lineFields, maxPasswordFileBytes } from './password-users.ts'
 import {
   formatCredentials,
@@ -22,6 +23,7 @@ export class ScramFile {
   readonly #path: string
   readonly #logger: Pick<Logger, 'info' | 'warn'> | undefined
   readonly #watch: FileWatch
+  readonly followers = new Followers()
   #content: ScramUsers
 
   /** Reads the file. Throws SMQ_PASSWORD_FILE_INVALID. */
@@ -62,6 +64,7 @@ export class ScramFile {
       this.#content = readScramUsers(await readFile(file, 'utf8'), file)
       const details = { file, users: this.#content.users.size }
       tell(this.#logger, 'info', details, 'the file of SCRAM users was read again')
+      await this.followers.tell()
     } catch (error) {
       const details = { file, err: fileError(file, error) }
       tell(this.#logger, 'warn', details, 'the file of SCRAM users was not read again; its users stay as they were')

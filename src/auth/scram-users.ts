@@ -6,7 +6,7 @@ import { base64 } from './scram-messages.ts'
 import { verdictFault } from './verdict.ts'
 
 /** A user: credentials for each mechanism that it may use, and what it gets when it has proven itself. */
-export interface ScramUser extends Omit<Allow, 'type' | 'principal' | 'authenticationData'> {
+export interface ScramUser extends Omit<Allow, 'type' | 'principal' | 'authenticationData' | 'credential'> {
   readonly credentials: readonly ScramCredentials[]
 }
 

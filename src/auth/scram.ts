@@ -1,10 +1,19 @@
 import { createHmac, randomBytes } from 'node:crypto'
 
 import { StatemqError } from '../errors.ts'
-import type { AuthenticationRequest, Authenticator, ChannelBindingType, Verdict } from '../hooks.ts'
+import type {
+  AuthenticationRequest,
+  Authenticator,
+  ChannelBindingType,
+  Grant,
+  GrantReview,
+  GrantVerdict,
+  Verdict,
+} from '../hooks.ts'
 import { allow, challenge, deny } from '../hooks.ts'
 import type { Clock, Logger } from '../options.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import { credentialOf, hasEnded } from './followers.ts'
 import {
   credentialsFault,
   DEFAULT_ITERATIONS,
@@ -114,7 +123,7 @@ class ScramAuthenticator implements Authenticator {
     const username = await this.#identify(first, request)
     const mechanism = this.#mechanismOf(request)
     const user = await this.#find(username, request)
-    const isCurrent = (user?.expiresAtMs ?? Infinity) > (this.#options.clock ?? { nowMs: Date.now }).nowMs()
+    const isCurrent = (user?.expiresAtMs ?? Infinity) > this.#nowMs()
     const found = user?.credentials.find((one) => one.mechanism === mechanism)
     const fault = found && credentialsFault(found)
     if (fault !== undefined) throw new StatemqError('SMQ_OPTION_INVALID', `scram: ${fault}`)
@@ -140,8 +149,29 @@ class ScramAuthenticator implements Authenticator {
     const { exchange, user } = pending
     const verifier = exchange.finish(request.authenticationData)
     if (verifier === undefined || user === undefined) throw new Refusal('the proof, the nonce or the channel is wrong')
+    const credential = credentialFor(user, request.authenticationMethod)
+    // The file may have been read again meanwhile.
+    if (this.#file && credential !== credentialFor(this.#file.find(exchange.username), request.authenticationMethod))
+      throw new Refusal('the user has changed since the first message')
     const { credentials: _credentials, ...granted } = user
-    return allow({ ...granted, principal: exchange.username, authenticationData: Buffer.from(verifier) })
+    const authenticationData = Buffer.from(verifier)
+    return allow({ ...granted, principal: exchange.username, authenticationData, credential: credential! })
+  }
+
+  #nowMs(): number {
+    return (this.#options.clock ?? { nowMs: Date.now }).nowMs()
+  }
+
+  /** Of a function it is not known what it would say now. */
+  review({ grant, credential }: GrantReview): GrantVerdict {
+    if (this.#file === undefined) return 'holds'
+    const user = this.#file.find(grant.principal ?? '')
+    if (user === undefined || hasEnded(user, grant, this.#nowMs())) return 'withdrawn'
+    return credential === undefined || credential === credentialFor(user, grant.method) ? 'holds' : 'outdated'
+  }
+
+  follow(changed: () => Promise<void>): () => void {
+    return this.#file?.followers.add(changed) ?? (() => {})
   }
 
   #mechanismOf({ authenticationMethod = '' }: AuthenticationRequest): ScramMechanism {
@@ -202,4 +232,10 @@ class ScramAuthenticator implements Authenticator {
     if (fault !== undefined) throw new StatemqError('SMQ_OPTION_INVALID', `unknownIterations: ${fault}`)
     return credentials
   }
+}
+
+/** Of the mechanism that was used: credentials of another may come and go. */
+function credentialFor(user: ScramUser | undefined, method: Grant['method'] = ''): string | undefined {
+  const one = user?.credentials.find(({ mechanism }) => method.startsWith(mechanism))
+  return one && credentialOf(one.mechanism, String(one.iterations), one.salt, one.storedKey, one.serverKey)
 }

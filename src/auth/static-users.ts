@@ -7,9 +7,12 @@ import {
   type Allow,
   type AuthenticationRequest,
   type Authenticator,
+  type GrantReview,
+  type GrantVerdict,
   type Verdict,
 } from '../hooks.ts'
 import { ReasonCode } from '../reason-codes.ts'
+import { credentialOf } from './followers.ts'
 
 /** Makes an authenticator of a function. `methods`: MQTT 5 authentication methods that it speaks. */
 export function authenticator(
@@ -20,8 +23,11 @@ export function authenticator(
   return methods ? { name, methods, authenticate } : { name, authenticate }
 }
 
+/** Of this process: two lists of users name the same password alike, and nobody else can. */
+const key = randomBytes(32)
+
 /** A user of {@link staticUsers}: the password, and what the grant gets. */
-export interface StaticUser extends Omit<Allow, 'type' | 'principal' | 'authenticationData'> {
+export interface StaticUser extends Omit<Allow, 'type' | 'principal' | 'authenticationData' | 'credential'> {
   readonly password: string
 }
 
@@ -30,7 +36,6 @@ export interface StaticUser extends Omit<Allow, 'type' | 'principal' | 'authenti
  * {@link passwordFile}. Who sends no user name is left to the next authenticator.
  */
 export function staticUsers(users: Readonly<Record<string, StaticUser>>, name = 'static-users'): Authenticator {
-  const key = randomBytes(32)
   // Of one length whatever the password is, so that the comparison takes one time.
   const digest = (text: string | Buffer): Buffer => createHmac('sha256', key).update(text).digest()
   const known = new Map(
@@ -38,11 +43,18 @@ export function staticUsers(users: Readonly<Record<string, StaticUser>>, name = 
   )
   const nobody = randomBytes(32)
   const refusal = deny(ReasonCode.BadUserNameOrPassword, 'bad user name or password')
-  return authenticator(name, ({ username, password }) => {
+  const authenticate = ({ username, password }: AuthenticationRequest): Verdict => {
     if (username === undefined) return next()
     if (password === undefined || password.length === 0) return refusal
     const user = known.get(username)
     const matches = timingSafeEqual(digest(password), user?.digest ?? nobody)
-    return user && matches ? allow({ principal: username, ...user.grant }) : refusal
-  })
+    if (!user || !matches) return refusal
+    return allow({ principal: username, ...user.grant, credential: credentialOf(user.digest) })
+  }
+  const review = ({ grant, credential }: GrantReview): GrantVerdict => {
+    const user = known.get(grant.principal ?? '')
+    if (!user) return 'withdrawn'
+    return credential === undefined || credential === credentialOf(user.digest) ? 'holds' : 'outdated'
+  }
+  return { name, authenticate, review }
 }

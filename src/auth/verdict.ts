@@ -7,6 +7,7 @@ import { ReasonCode } from '../reason-codes.ts'
 /** UTF-8 bytes of a principal and of a role's name: both are keys of tables, and part of events and log lines. */
 export const MAX_PRINCIPAL_BYTES = 1_024
 const MAX_ROLE_BYTES = 256
+const MAX_CREDENTIAL_BYTES = 256
 const MAX_ROLES = 1_000
 /** The longest string, and the most binary data, that a field of MQTT can hold. */
 const MAX_STRING_BYTES = 65_535
@@ -156,6 +157,8 @@ const allowFields = {
   limits: (value, rules) => (isMap(value) ? fieldsFault(value, limitFields, rules, '') : 'expected a map'),
   connack: (value, rules) => (isMap(value) ? fieldsFault(value, featureFields, rules, '') : 'expected a map'),
   authenticationData: bytes,
+  credential: (value) =>
+    isText(value, MAX_CREDENTIAL_BYTES) ? undefined : `expected text of at most ${MAX_CREDENTIAL_BYTES} bytes`,
 } satisfies Record<keyof Allow, Field>
 
 const denyFields = {

@@ -19,6 +19,7 @@ import { decided, withRedirect } from './decided.ts'
 import { doorName } from './door.ts'
 import { currentPolicy } from './entrances.ts'
 import { fixedPropertiesOf } from './fixed-properties.ts'
+import { keepCredential } from './grant-review.ts'
 import { makeGrant, proposedProperties } from './grants.ts'
 import { applyModifiers } from './modifiers.ts'
 import type { Session } from './session.ts'
@@ -236,6 +237,7 @@ function decidedAtOnce(session: Session): AdmittedAtOnce | undefined {
 /** The chart lets that client in: what its context keeps. */
 export function admitted(session: Session) {
   const { verdict, authenticator, sessionExpiryIntervalSeconds } = session.immediate!
+  keepCredential(session.connection, verdict.credential)
   return { grant: conclude(session, verdict, authenticator), sessionExpiryIntervalSeconds, epoch: 1 }
 }
 
@@ -278,6 +280,7 @@ function allowed(
   const { grant: present, policy } = session
   const grant = conclude(session, verdict, authenticator)
   if (!reauthentication) {
+    keepCredential(session.connection, verdict.credential)
     applyModifiers(session, verdict)
     return { type: 'allowed', grant }
   }
@@ -288,6 +291,7 @@ function allowed(
     const decision = decided('authenticator', authenticator, reason, ReasonCode.NotAuthorized)
     return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason, decision }
   }
+  keepCredential(session.connection, verdict.credential)
   const keepsProperties = verdict.properties === undefined && policy.reauthenticationProperties === 'keep'
   return { type: 'allowed', grant, keepsProperties }
 }

@@ -20,6 +20,7 @@ import type { RolesInForce } from './access.ts'
 import type { ChartSteps } from './chart-steps.ts'
 import type { Deadlines } from './deadlines.ts'
 import type { Door } from './door.ts'
+import type { GrantReviews } from './grant-review.ts'
 import type { Keepalive } from './keepalive.ts'
 import type { ObserverCalls, Observers } from './observer-calls.ts'
 import type { ClientIdPolicy } from './ownership.ts'
@@ -92,6 +93,7 @@ export interface SessionCore {
   /** CONNECTs that were refused, for whoever asks why. */
   readonly refusals: Refusals
   readonly door: Door
+  readonly reviews: GrantReviews
   /** Undefined: nothing outlives the process. */
   readonly store: SessionStore | undefined
   /** Wills and ends of sessions, at their times. */

@@ -3,13 +3,17 @@ import type { Authenticator } from '../hooks.ts'
 import type { Limits } from '../limits.ts'
 import type { BrokerOptions, CommonListenerOptions, Logger, ReloadOptions } from '../options.ts'
 import type { SessionPolicy } from './core.ts'
+import type { GrantReviews } from './grant-review.ts'
 import { mergeLimits, sessionPolicy } from './policy.ts'
+import type { Session } from './session.ts'
 
 /** A way into the broker, with what holds for those who take it. */
 export interface Entrance {
   own: CommonListenerOptions
   /** Other machines can reach it. */
   readonly exposed: boolean
+  /** It is the way of streams and clients that come through no listener. */
+  readonly isInside: boolean
   policy: SessionPolicy
 }
 
@@ -21,6 +25,18 @@ export function currentPolicy(policy: SessionPolicy): SessionPolicy {
   return entrances.get(policy.base ?? policy)?.policy ?? policy
 }
 
+/**
+ * The authenticators of this name on the way that the session came, as they are now. Nobody for a session that an
+ * earlier process left, until its listener is open again: until then others stand in for those of its listener.
+ */
+export function reviewersOf(session: Session, name: string): readonly Authenticator[] {
+  const { policy, connection, listener } = session
+  const entrance = entrances.get(policy.base ?? policy)
+  if (entrance === undefined) return []
+  if (entrance.isInside && connection === undefined && listener !== 'attached' && listener !== 'in-process') return []
+  return entrance.policy.authenticators.filter((one) => one.name === name)
+}
+
 /** The ways into a broker, and the options that decide about them: those a reload can change. */
 export class Entrances {
   options: BrokerOptions
@@ -29,6 +45,7 @@ export class Entrances {
   readonly inside: Entrance
   readonly #defaults: Limits
   readonly #logger: Logger
+  #reviews: GrantReviews | undefined = undefined
   readonly #all = new Set<Entrance>()
 
   /** Throws SMQ_OPTION_INVALID. */
@@ -37,21 +54,33 @@ export class Entrances {
     this.#logger = logger
     this.options = options
     this.limits = mergeLimits(defaults, options.limits)
-    this.inside = this.open({}, false)
+    this.inside = this.#add({}, false, true)
   }
 
   /** Throws SMQ_OPTION_INVALID and SMQ_LISTEN_UNPROTECTED. */
   open(own: CommonListenerOptions, exposed: boolean): Entrance {
-    const entrance = { own, exposed, policy: sessionPolicy(this.options, own, this.limits) }
+    return this.#add(own, exposed, false)
+  }
+
+  #add(own: CommonListenerOptions, exposed: boolean, isInside: boolean): Entrance {
+    const entrance = { own, exposed, isInside, policy: sessionPolicy(this.options, own, this.limits) }
     assertProtected(entrance, entrance.policy, this.options)
     entrances.set(entrance.policy, entrance)
     this.#all.add(entrance)
+    this.#follow()
     return entrance
+  }
+
+  /** From now on authenticators are told of what becomes of grants, and may take theirs back. */
+  reviewWith(reviews: GrantReviews): void {
+    this.#reviews = reviews
+    this.#follow()
   }
 
   /** It never opened: its authenticators may still be used for another try. */
   forget(entrance: Entrance): void {
     this.#all.delete(entrance)
+    this.#follow()
   }
 
   /** Its authenticators end where nobody else asks them. */
@@ -79,7 +108,7 @@ export class Entrances {
     entrance.own = own
     entrance.policy = policy
     entrances.set(policy, entrance)
-    await this.#retire(before)
+    await this.#change(before)
   }
 
   /** Whatever can be wrong is found before anything changes: throws what `open` throws. */
@@ -98,7 +127,17 @@ export class Entrances {
       entrance.policy = policy
       entrances.set(policy, entrance)
     }
+    await this.#change(before)
+  }
+
+  /** Others are asked from now on: they look at what those before them have granted under their names. */
+  async #change(before: ReadonlySet<Authenticator>): Promise<void> {
     await this.#retire(before)
+    for (const one of this.#authenticators()) if (one.review && !before.has(one)) return this.#reviews?.all()
+  }
+
+  #follow(): void {
+    this.#reviews?.follow(this.#authenticators())
   }
 
   #authenticators(): Set<Authenticator> {
@@ -108,6 +147,7 @@ export class Entrances {
   /** Ends what authenticators that nobody asks any more keep open. One that fails keeps nobody else from it. */
   async #retire(before: ReadonlySet<Authenticator>): Promise<void> {
     const after = this.#authenticators()
+    this.#follow()
     const ended = [...before].map(async (authenticator) => {
       if (!after.has(authenticator)) await authenticator.close?.()
     })

@@ -11,6 +11,7 @@ import type { SessionCore } from './core.ts'
 import { Deadlines } from './deadlines.ts'
 import { deliverSafely } from './deliver.ts'
 import { Door } from './door.ts'
+import { GrantReviews } from './grant-review.ts'
 import { Keepalive } from './keepalive.ts'
 import { ObserverCalls } from './observer-calls.ts'
 import { RateLimit } from './rate-limit.ts'
@@ -71,6 +72,7 @@ export function makeCore(parts: CoreParts): SessionCore {
     jobs,
     deadJobs: jobs,
     refusals: new Refusals(limits.maxRememberedRefusals),
+    reviews: new GrantReviews(registry, logger),
     door: new Door({ clock, deadlines, events, registry, limits }, inForce),
     traces: new Traces({ charts, registry, deadlines, clock, logger, limits }),
     policyVersion: 1,

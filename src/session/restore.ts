@@ -1,6 +1,7 @@
 import type { SessionKey, SessionStore, StoredSession, StoredState, StoredWill } from '../stored.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import { dropSession } from './ending.ts'
+import { currentPolicy } from './entrances.ts'
 import { Inbound } from './inbound.ts'
 import { DormantChart } from './dormant.ts'
 import { Keeper } from './keeper.ts'
@@ -104,12 +105,15 @@ export function adoptRestored(
   to: SessionPolicy,
 ): void {
   for (const session of core.registry.sessions.values()) {
-    if (session.policy === from && session.state === 'offline' && session.listener === listener) {
+    // A reload may have come in between.
+    if (currentPolicy(session.policy) === from && session.state === 'offline' && session.listener === listener) {
       session.policy = to
       session.outbound?.limit(to.limits, to.features.overflowPolicy)
     }
   }
   wills.adoptRestored(listener, from, to)
+  // Who is not let in any more since that process ended: nobody waits for it, since nobody of them is online.
+  if (to.authenticators.some(({ review }) => review !== undefined)) void core.reviews.all()
 }
 
 /** Gives a session what belongs to it besides its chart. */

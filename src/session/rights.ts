@@ -18,6 +18,7 @@ export function applyRights(session: Session): void {
 export function giveUpMessages(session: Session): void {
   const { outbound, core } = session
   core.registry.revoked(session)
+  core.reviews.forget(session.grant?.principal)
   session.outbound = undefined
   session.replay?.close()
   session.replay = undefined

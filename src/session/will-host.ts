@@ -10,6 +10,7 @@ import type { Job } from '../scheduled.ts'
 import type { SessionKey } from '../stored.ts'
 import type { SessionCore, SessionPolicy } from './core.ts'
 import type { DecidingPermission } from '../roles.ts'
+import { currentPolicy } from './entrances.ts'
 import { inWords } from './explain-access.ts'
 import { encodeWill } from './session-record.ts'
 import type { Session } from './session.ts'
@@ -146,7 +147,8 @@ export class WillHost {
   }
 
   adoptPolicy(listener: string, from: SessionPolicy, to: SessionPolicy): void {
-    if (this.#policy !== from || this.#client.connection.listener !== listener) return
+    // A reload may have come in between.
+    if (currentPolicy(this.#policy) !== from || this.#client.connection.listener !== listener) return
     this.#policy = to
     this.#listens?.resolve()
   }

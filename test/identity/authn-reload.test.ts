@@ -1,12 +1,12 @@
 /** `statemq --config` as a process of its own: what a file says about identity, and SIGHUP. */
 import { spawn } from 'node:child_process'
 import { EventEmitter, once } from 'node:events'
-import { renameSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { connect as connectTls } from 'node:tls'
 import { hash } from '@node-rs/argon2'
-import mqtt, { type MqttClient } from 'mqtt'
+import mqtt, { type IDisconnectPacket, type MqttClient } from 'mqtt'
 import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { TestAuthority, testAuthority } from '../support/certificates.ts'
@@ -167,7 +167,7 @@ test('a broken file changes nothing, and the log says where', async () => {
 
 test('authenticators are others from then on, wherever they stand; who is online stays', async () => {
   const open = 'listeners:\n  - { transport: tcp, port: 0, host: 0.0.0.0 }\n'
-  const own = `listeners:\n  - transport: tcp\n    port: 0\n    host: 0.0.0.0\n    authenticators: [{ type: password-file, path: others }]\n`
+  const own = `listeners:\n  - transport: tcp\n    port: 0\n    host: 0.0.0.0\n    authenticators: [{ type: password-file, name: others, path: others }]\n`
   const t = await startProcess(`${open}${byPassword}`, {
     passwords: await passwords({ anna: {} }),
     others: await passwords({ bob: {} }),
@@ -181,9 +181,27 @@ test('authenticators are others from then on, wherever they stand; who is online
   expect(await codes()).toEqual([0, 0x86])
   await t.reload(`${open}allowAnonymous: true\n`)
   expect((await t.connect()).code).toBe(0)
-  await t.reload(`${open}${byPassword.replace('passwords', 'others')}`)
+  await t.reload(`${open}${byPassword.replace('passwords', 'others, name: others')}`)
   expect(await codes()).toEqual([0x86, 0])
   await anna.client.publishAsync('a', 'x', { qos: 1 })
+})
+
+test.each([
+  ['of the broker', `${listener}${byPassword}`],
+  ['that is not watched', `${listener}${byPassword.replace(' }', ', watch: false }')}`],
+  ['of a listener', listener.replace(' }', ', authenticators: [{ type: password-file, path: passwords }] }')],
+])('who is gone from a password file %s by SIGHUP is sent away, and nobody else', async (_, config) => {
+  const t = await startProcess(config, { passwords: await passwords({ anna: {}, bob: {} }) })
+  const [anna, bob] = [await stay(t.ports[0]!, 'anna'), await stay(t.ports[0]!, 'bob')]
+  const told = new Promise<IDisconnectPacket>((resolve) => anna.client.once('disconnect', resolve))
+  // Bob's line is the same, salt and all.
+  const file = join(t.file, '..', 'passwords')
+  const kept = readFileSync(file, 'utf8').replace(/^.*"anna".*\n/m, '')
+  t.write('passwords', kept)
+  await t.reload(config)
+  expect((await told).reasonCode).toBe(0x87)
+  await bob.client.publishAsync('a', 'x', { qos: 1 })
+  expect((await t.connect('anna')).code).toBe(0x86)
 })
 
 test('a password file goes on being followed after reloads, wherever it stands', async () => {
