@@ -73,6 +73,10 @@ class Webhook implements Authenticator {
   readonly #key = randomBytes(32)
   /** Requests under way, so that clients that say the same share one. */
   readonly #flights = new Map<string, Flight>()
+  /** All of them, also those that nobody else may share any more. */
+  readonly #underWay = new Set<Promise<Answered>>()
+  /** How often it was told to forget somebody. */
+  #revocations = 0
 
   constructor(options: WebhookOptions) {
     const url = checkedUrl(options)
@@ -105,18 +109,22 @@ class Webhook implements Authenticator {
     let flight = this.#flights.get(key)
     if (!flight) {
       const made: Flight = new Flight(
-        (signal) => this.#ask(key, body, signal),
+        (signal) => this.#ask(key, body, request.username, signal),
         () => {
           if (this.#flights.get(key) === made) this.#flights.delete(key)
         },
       )
       flight = made
       this.#flights.set(key, made)
+      this.#underWay.add(made.answer)
+      const isOver = (): void => void this.#underWay.delete(made.answer)
+      made.answer.then(isOver, isOver)
     }
     return flight.join(request.signal)
   }
 
-  async #ask(key: string, body: Buffer, signal: AbortSignal): Promise<Answered> {
+  async #ask(key: string, body: Buffer, username: string | undefined, signal: AbortSignal): Promise<Answered> {
+    const revocations = this.#revocations
     const answer = await this.#gate.run(signal, () => this.#client.post(body, signal))
     if (answer === 'full') return busy
     if (answer === 'left') return deny(ReasonCode.NotAuthorized, 'the client has left')
@@ -127,15 +135,23 @@ class Webhook implements Authenticator {
     if (verdict.type === 'allow') {
       const seconds = Math.min(freshSeconds(answer.headers), this.#maxCacheSeconds)
       const untilMs = Math.min(nowMs + seconds * 1000, verdict.expiresAtMs ?? Infinity)
-      if (untilMs > nowMs) this.#cache.set(key, verdict, untilMs)
+      // Where somebody was revoked meanwhile it may be an answer from before.
+      const mayKeep = untilMs > nowMs && revocations === this.#revocations
+      if (mayKeep) this.#cache.set(key, verdict, verdict.principal ?? username, untilMs)
     }
     return verdict
   }
 
+  /** The next CONNECT of this principal is asked about: what is kept was said before it was revoked, and what is on its way too. */
+  forget(principal: string | undefined): void {
+    this.#revocations += 1
+    this.#cache.forget(principal)
+    this.#flights.clear()
+  }
+
   /** Who waits for an answer still gets it: a configuration that is reloaded refuses nobody. */
   close(): void {
-    const answers = Array.from(this.#flights.values(), ({ answer }) => answer)
-    void Promise.allSettled(answers).then(() => this.#client.close())
+    void Promise.allSettled(this.#underWay).then(() => this.#client.close())
   }
 }
 

@@ -8,7 +8,7 @@ import { webhook, type WebhookOptions } from '../../src/index.ts'
 import { localhostPair, testAuthority } from '../support/certificates.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { connect as connectPacket } from '../support/wire.ts'
-import { requestOf, startAuthBroker } from './authn-scene.ts'
+import { connectMqttJs, requestOf, startAuthBroker } from './authn-scene.ts'
 
 interface Asked {
   readonly path: string | undefined
@@ -267,6 +267,62 @@ describe('the cache', () => {
     ])
     nowMs += 5_000
     expect(await ask('b')).toBe(5)
+  })
+})
+
+describe('who is revoked', () => {
+  const cached = json({ verdict: 'allow' }, { 'cache-control': 'max-age=60' })
+  const persistent = { clean: false, properties: { sessionExpiryInterval: 60 } }
+
+  test('is asked about again, under every client identifier; what is kept of others is kept', async () => {
+    const t = await start(cached)
+    const come = async (clientId: string, username: string): Promise<number[]> => {
+      const { code } = await t.connect({ clientId, username, ...persistent })
+      return [code, t.endpoint.asked.length]
+    }
+    expect(await come('a', 'anna')).toEqual([0, 1])
+    expect(await come('a2', 'anna')).toEqual([0, 2])
+    expect(await come('b', 'bob')).toEqual([0, 3])
+    await t.broker.sessions.revoke({ clientId: 'a' })
+    t.endpoint.reply = json({ verdict: 'deny', reasonCode: 0x87, reason: 'no more' })
+    expect(await come('b', 'bob')).toEqual([0, 3])
+    expect(await come('a', 'anna')).toEqual([0x87, 4])
+    expect(await come('a2', 'anna')).toEqual([0x87, 5])
+  })
+
+  test('is asked about again where the endpoint names the principal, and on every listener', async () => {
+    const t = await start(json({ verdict: 'allow', principal: 'anna' }, { 'cache-control': 'max-age=60' }))
+    const own = webhook({ url: t.endpoint.url, name: 'own' })
+    const { address } = await t.broker.listen({ transport: 'tcp', port: 0, authenticators: [own] })
+    const other = `mqtt://127.0.0.1:${'port' in address ? address.port : 0}`
+    const come = async () => [
+      (await t.connect({ clientId: 'a', username: 'x', ...persistent })).code,
+      (await connectMqttJs(other, { clientId: 'a2', username: 'y', ...persistent })).code,
+      t.endpoint.asked.length,
+    ]
+    expect(await come()).toEqual([0, 0, 2])
+    expect(await come()).toEqual([0, 0, 2])
+    await t.broker.sessions.revoke({ clientId: 'a' })
+    expect(await come()).toEqual([0, 0, 4])
+  })
+
+  test('an answer that is on its way is neither kept nor shared', async () => {
+    const answers: ((reply: Reply) => void)[] = []
+    const endpoint = await startEndpoint((response, asked) => answers.push((reply) => reply(response, asked)))
+    const authenticator = webhook({ url: endpoint.url })
+    onTestFinished(() => authenticator.close?.())
+    const ask = async () => authenticator.authenticate(requestOf({ clientId: 'c', username: 'anna' }))
+    const before = ask()
+    await endpoint.askedTimes(1)
+    authenticator.forget?.('anna')
+    const behind = ask()
+    await endpoint.askedTimes(2)
+    answers[0]!(cached)
+    expect(await before).toEqual({ type: 'allow' })
+    const last = ask()
+    answers[1]!(json({ verdict: 'deny', reasonCode: 0x87, reason: 'no more' }))
+    expect([await behind, await last]).toMatchObject([{ type: 'deny' }, { type: 'deny' }])
+    expect(endpoint.asked).toHaveLength(2)
   })
 })
 
