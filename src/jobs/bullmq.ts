@@ -72,6 +72,8 @@ export class BullJobs implements Jobs {
   #owning: Promise<void> | undefined
   #isOpen = false
   #isClosed = false
+  /** The last connection that was told to have broken. */
+  #lost: JobLink | undefined
 
   constructor(options: BullJobsOptions) {
     this.#options = { lockMs: 30_000, lateMs: 250, ...options }
@@ -180,7 +182,7 @@ export class BullJobs implements Jobs {
   /** There is a connection: what BullMQ has is compared with what is to be done, and taken when it is due. */
   async #begin(link: JobLink): Promise<void> {
     if (this.#isClosed) return
-    const { limits, lockMs, onError } = this.#options
+    const { limits, lockMs } = this.#options
     const { Queue, Worker } = this.#bull!
     const [commands, blocking] = (await link.connect()) as readonly [Redis, Redis]
     // BullMQ makes its second connection like the first; it gets one that waits for as long as it asks.
@@ -203,7 +205,7 @@ export class BullJobs implements Jobs {
     // Those of a connection that ended are no news.
     worker.on('error', (error) => {
       // It was done from memory meanwhile, and its job went with it.
-      if (!link.signal.aborted && !/^Missing (key|lock) for job/.test(error.message)) onError(error)
+      if (!link.signal.aborted && !/^Missing (key|lock) for job/.test(error.message)) this.#report(link, error)
     })
     worker.on('failed', (job, error) => this.#failed(job, error))
     link.signal.addEventListener('abort', () => {
@@ -308,6 +310,14 @@ export class BullJobs implements Jobs {
     return this.#owning
   }
 
+  /** A link that ends takes all that is under way with it: that is one thing to tell, and nobody has to do anything. */
+  #report(link: JobLink, error: unknown): void {
+    if (!isOfConnection(error)) return this.#options.onError(error)
+    if (this.#lost === link) return
+    this.#lost = link
+    this.#options.onAway(error)
+  }
+
   #forget(id: string): boolean {
     const entry = this.#jobs.get(id)
     if (entry === undefined) return false
@@ -328,7 +338,7 @@ export class BullJobs implements Jobs {
   }
 
   #late(entry: Entry): void {
-    const { nowMs, onError, ledger } = this.#options
+    const { nowMs, ledger } = this.#options
     const id = idOfJob(entry.job)
     if (this.#isClosed || this.#dead.has(id) || this.#doing.has(id)) return
     const again = (): void => {
@@ -336,15 +346,37 @@ export class BullJobs implements Jobs {
     }
     // Redis is away, or nobody does jobs yet.
     if (this.#running === undefined) return again()
+    const { link } = this.#running
     this.#do(id, entry).then(
       () => ledger.put(id, null),
       (error: unknown) => {
-        if (!(error instanceof JobPostponed)) onError(error)
+        if (!(error instanceof JobPostponed)) this.#report(link, error)
         again()
       },
     )
   }
 }
+
+/** Whether it says that the server can't be reached, which is the server's fault and no job's. */
+function isOfConnection(error: unknown): boolean {
+  if (error instanceof StatemqError) return error.code === 'SMQ_STORE_UNAVAILABLE'
+  const { code, message = '' } = (error ?? {}) as { readonly code?: unknown; readonly message?: string }
+  return (
+    connectionCodes.has(code) || message === 'Connection is closed.' || message.startsWith("Stream isn't writeable")
+  )
+}
+
+const connectionCodes: ReadonlySet<unknown> = new Set([
+  'EPIPE',
+  'ECONNRESET',
+  'ECONNREFUSED',
+  'ECONNABORTED',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+])
 
 async function* idsOf(queue: Queue<unknown>, type: 'delayed' | 'waiting' | 'active' | 'failed') {
   for (let from = 0; ; from += PAGE_JOBS) {

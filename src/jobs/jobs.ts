@@ -16,6 +16,8 @@ export interface JobLimits {
 export interface JobReports {
   /** It was tried as often as it may be. */
   onDead(job: Job | undefined, reason: string): void
+  /** The server that keeps them is away: they wait. Once for each connection to it. */
+  onAway(error: unknown): void
   onError(error: unknown): void
 }
 

@@ -12,6 +12,7 @@ export function jobsFor(
 ): (timers: Timers, limits: JobLimits, nowMs: () => number) => Jobs {
   const reports: JobReports = {
     onDead: (job, reason) => logger.error({ job, reason }, 'a job was given up: it is done when somebody retries it'),
+    onAway: (error) => logger.warn({ err: error }, 'jobs wait: the connection to their server has broken'),
     onError: (error) => logger.error({ err: error }, 'doing jobs failed'),
   }
   // BullMQ goes by the system's time: where a broker has a time of its own, its jobs go by that.

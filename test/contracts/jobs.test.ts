@@ -53,6 +53,7 @@ class Reports implements JobReports {
   onDead(_job: Job | undefined, reason: string): void {
     this.dead.push(reason)
   }
+  onAway(): void {}
   onError(): void {}
 }
 
@@ -68,8 +69,12 @@ function embedded(): Made {
   const reports = new Reports()
   const timers = new Deadlines(systemClock, 100, () => {})
   const { nowMs } = systemClock
-  const { onDead, onError } = { onDead: reports.onDead.bind(reports), onError: reports.onError.bind(reports) }
-  const jobs = new EmbeddedJobs({ timers, limits, nowMs, onDead, onError })
+  const { onDead, onAway, onError } = {
+    onDead: reports.onDead.bind(reports),
+    onAway: () => {},
+    onError: reports.onError.bind(reports),
+  }
+  const jobs = new EmbeddedJobs({ timers, limits, nowMs, onDead, onAway, onError })
   const end = async (): Promise<void> => {
     await jobs.close()
     timers.close()
@@ -95,7 +100,11 @@ async function inRedis({ leaseMs = 1_000, lateMs = 60_000, ...options }: BullOpt
   const store = new RedisStore({ url: (await redis()).url, prefix, timeoutMs: 1_000, leaseMs })
   await store.open()
   for await (const _ of store.sessions()) continue
-  const { onDead, onError } = { onDead: reports.onDead.bind(reports), onError: reports.onError.bind(reports) }
+  const { onDead, onAway, onError } = {
+    onDead: reports.onDead.bind(reports),
+    onAway: () => {},
+    onError: reports.onError.bind(reports),
+  }
   const timers = new Deadlines(systemClock, 100, () => {})
   const jobs = new BullJobs({
     ledger: store.jobs,
@@ -103,6 +112,7 @@ async function inRedis({ leaseMs = 1_000, lateMs = 60_000, ...options }: BullOpt
     limits,
     nowMs: systemClock.nowMs,
     onDead,
+    onAway,
     onError,
     lateMs,
     ...options,

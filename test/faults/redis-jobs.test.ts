@@ -5,6 +5,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 
 import { createBroker, type Broker, type BrokerEvent, type BrokerOptions } from '../../src/index.ts'
 import type { JobRow } from '../../src/inspection.ts'
+import { TestLog } from '../identity/authn-scene.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { startRedis, withLateOwner, type TestRedis } from '../support/redis-server.ts'
 import { publish } from '../support/wire.ts'
@@ -290,4 +291,21 @@ test('a thousand sessions whose ends fall together end at most a second late, wh
   const offline = new Map(events('session.offline').map(({ clientId, atMs }) => [clientId, atMs]))
   const lateMs = events('session.expired').map(({ clientId, atMs }) => atMs - offline.get(clientId)! - 3_000)
   expect([Math.min(...lateMs) > -50, Math.max(...lateMs) < 1_000]).toEqual([true, true])
+})
+
+test('that Redis has gone while jobs were being done is one warning each time, and no error', async () => {
+  const redis = await redisServer()
+  const log = new TestLog()
+  const { connect, events } = await brokerOn(redis.url, { logger: log })
+  const names = Array.from({ length: 100 }, (_, at) => `c${at}`)
+  for (let round = 1; round <= 4; round++) {
+    for (const clientId of names) (await connect({ clientId, ...lasting(60), will: will('gone', 1) })).drop()
+    await eventually(() => expect(events('will.published').length).toBeGreaterThan((round - 1) * names.length))
+    await redis.kill()
+    await redis.start()
+    await eventually(() => expect(events('will.published')).toHaveLength(round * names.length))
+    await eventually(async () => expect(await countJobs(redis.url)).toEqual({ ...counts, delayed: names.length }))
+  }
+  expect(log.lines.filter(({ level }) => level === 'error')).toEqual([])
+  expect(log.lines.filter(({ message }) => message.startsWith('jobs wait')).length).toBeLessThanOrEqual(4)
 })

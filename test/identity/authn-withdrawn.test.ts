@@ -180,7 +180,7 @@ describe('a user who is gone from the password file', () => {
     hashes.set('slow', await hash('slow', { memoryCost: 65_536, timeCost: 12 }))
     await write(path, { slow: 'slow', anna: 'anna', bob: 'bob' })
     const file = opened(path, { maxConcurrentHashes: 1 })
-    const ask = (username: string) => file.authenticate(requestOf({ username, password: Buffer.from(username) }))
+    const ask = async (username: string) => file.authenticate(requestOf({ username, password: Buffer.from(username) }))
     // The last two wait for the first: their users were looked up before.
     const [, ...pending] = [ask('slow'), ask('anna'), ask('bob')]
     await write(path, { bob: ['bob', { roles: ['new'] }] })
