@@ -1,5 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
+import { useOwnTemp } from './support/own-temp.ts'
+
+useOwnTemp()
+
 /** One project: the folder of its name under `test/`, with what its tests need beyond the defaults. */
 function project(name: string, options: { testTimeout?: number; globalSetup?: string[] } = {}) {
   const { testTimeout = 15_000, globalSetup = [] } = options

@@ -19,31 +19,23 @@ export interface CertificateRequest {
   readonly days?: number
 }
 
-/** An authority that lives as long as the test process, and whose keys are worth nothing. */
+/** Files by name. */
+type Files = Readonly<Record<string, string>>
+
+/** An authority that lives in memory for as long as the test process, and whose keys are worth nothing. */
 export class TestAuthority {
-  readonly #directory: string
+  readonly #own: Files
   readonly #cache = new Map<string, KeyPair>()
   #serial = 0
   /** The authority's own certificate, PEM. */
   readonly cert: string
 
   constructor(commonName = 'statemq test authority', days = 30) {
-    this.#directory = mkdtempSync(join(tmpdir(), 'statemq-ca-'))
-    process.once('exit', () => rmSync(this.#directory, { recursive: true, force: true }))
-    this.#openssl([
-      'req',
-      '-x509',
-      '-keyout',
-      'ca.key',
-      '-out',
-      'ca.crt',
-      '-days',
-      String(days),
-      '-subj',
-      `/CN=${commonName}`,
-      ...newKey,
-    ])
-    this.cert = this.#read('ca.crt')
+    const subject = ['-days', String(days), '-subj', `/CN=${commonName}`]
+    const command = ['req', '-x509', '-keyout', 'ca.key', '-out', 'ca.crt', ...subject, ...newKey]
+    const [key, cert] = openssl({}, [command], 'ca.key', 'ca.crt')
+    this.#own = { 'ca.key': key, 'ca.crt': cert }
+    this.cert = cert
   }
 
   /** A certificate signed by this authority; the same request gets the same one again. */
@@ -52,34 +44,16 @@ export class TestAuthority {
     const known = this.#cache.get(id)
     if (known) return known
     this.#serial += 1
-    const name = `leaf${this.#serial}`
     const extensions = request.subjectAltName
       ? `subjectAltName=${request.subjectAltName}\n`
       : 'basicConstraints=CA:FALSE\n'
-    writeFileSync(join(this.#directory, `${name}.ext`), extensions)
-    this.#openssl([
-      'req',
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.csr`,
-      '-subj',
-      request.subject,
-      '-utf8',
-      ...newKey,
-    ])
-    const issuer = [
-      '-CA',
-      'ca.crt',
-      '-CAkey',
-      'ca.key',
-      '-set_serial',
-      String(this.#serial),
-      '-days',
-      String(request.days ?? 30),
-    ]
-    this.#openssl(['x509', '-req', '-in', `${name}.csr`, '-extfile', `${name}.ext`, '-out', `${name}.crt`, ...issuer])
-    const pair = { key: this.#read(`${name}.key`), cert: this.#read(`${name}.crt`) }
+    const asked = ['req', '-keyout', 'leaf.key', '-out', 'leaf.csr', '-subj', request.subject, '-utf8', ...newKey]
+    const issuer = ['-CA', 'ca.crt', '-CAkey', 'ca.key', '-set_serial', String(this.#serial)]
+    const days = ['-days', String(request.days ?? 30)]
+    const signed = ['x509', '-req', '-in', 'leaf.csr', '-extfile', 'leaf.ext', '-out', 'leaf.crt', ...issuer, ...days]
+    const files = { ...this.#own, 'leaf.ext': extensions }
+    const [key, cert] = openssl(files, [asked, signed], 'leaf.key', 'leaf.crt')
+    const pair = { key, cert }
     this.#cache.set(id, pair)
     return pair
   }
@@ -87,8 +61,8 @@ export class TestAuthority {
   /** The authority's certificate with its key, and another time to live, PEM. */
   renewed(commonName: string, days: number): string {
     const subject = ['-days', String(days), '-subj', `/CN=${commonName}`]
-    this.#openssl(['req', '-x509', '-key', 'ca.key', '-out', 'renewed.crt', ...subject])
-    return this.#read('renewed.crt')
+    const command = ['req', '-x509', '-key', 'ca.key', '-out', 'renewed.crt', ...subject]
+    return openssl(this.#own, [command], 'renewed.crt', 'renewed.crt')[0]
   }
 
   /** A list that revokes these certificates of this authority, PEM. */
@@ -98,19 +72,26 @@ export class TestAuthority {
       const { validTo, serialNumber } = new X509Certificate(cert)
       return `R\t${stamp(validTo)}\t${stamp(new Date())}\t${serialNumber}\tunknown\t/CN=revoked\n`
     })
-    writeFileSync(join(this.#directory, 'index.txt'), lines.join(''))
     const config = '[ca]\ndefault_ca=this\n[this]\ndatabase=index.txt\ndefault_md=sha256\ndefault_crl_days=30\n'
-    writeFileSync(join(this.#directory, 'ca.conf'), config)
-    this.#openssl(['ca', '-gencrl', '-config', 'ca.conf', '-cert', 'ca.crt', '-keyfile', 'ca.key', '-out', 'ca.crl'])
-    return this.#read('ca.crl')
+    const files = { ...this.#own, 'index.txt': lines.join(''), 'ca.conf': config }
+    const ca = ['-config', 'ca.conf', '-cert', 'ca.crt', '-keyfile', 'ca.key']
+    return openssl(files, [['ca', '-gencrl', ...ca, '-out', 'ca.crl']], 'ca.crl', 'ca.crl')[0]
   }
+}
 
-  #openssl(args: readonly string[]): void {
-    execFileSync('openssl', args, { cwd: this.#directory, stdio: 'pipe' })
-  }
-
-  #read(name: string): string {
-    return readFileSync(join(this.#directory, name), 'utf8')
+/**
+ * Runs openssl in a folder with these files, and gives two that it made there. The folder is gone at once: a worker of
+ * the tests ends without `exit`, and nobody would clean up after it.
+ */
+function openssl(files: Files, commands: readonly (readonly string[])[], ...made: [string, string]): [string, string] {
+  const folder = mkdtempSync(join(tmpdir(), 'statemq-ca-'))
+  try {
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+    for (const command of commands) execFileSync('openssl', command, { cwd: folder, stdio: 'pipe' })
+    const [first, second] = made.map((name) => readFileSync(join(folder, name), 'utf8'))
+    return [first!, second!]
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
   }
 }
 

@@ -18,7 +18,7 @@ export function serverWithWaitAof(): string | undefined {
     const [, major = '0', minor = '0'] = /v=(\d+)\.(\d+)/.exec(stdout) ?? []
     if (Number(major) > 7 || (Number(major) === 7 && Number(minor) >= 2)) return name
   }
-  const folder = join(tmpdir(), `statemq-valkey-${process.getuid?.() ?? 0}`)
+  const folder = join(process.env['STATEMQ_LASTING_TMP'] ?? tmpdir(), `statemq-valkey-${process.getuid?.() ?? 0}`)
   const program = join(folder, 'valkey-server')
   if (!existsSync(program)) unpack(folder, program)
   return runs(program) ? program : undefined
