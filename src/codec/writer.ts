@@ -85,7 +85,11 @@ export class Writer {
     this.#held ??= new HeldBytes(
       (bytes) => {
         this.#queue.counters.bytesSent += bytes.length
-        this.#guard(() => this.#stream.write(bytes))
+        try {
+          this.#stream.write(bytes)
+        } catch {
+          this.#break()
+        }
       },
       () => {
         this.#held = undefined
@@ -129,18 +133,19 @@ export class Writer {
   flush(): void {
     const bytes = this.#bytes
     if (bytes === undefined || this.#closed) return
-    if (this.#guard(() => this.#write(bytes)) === false) this.#onFull()
+    let isRoomLeft: boolean
+    try {
+      isRoomLeft = this.#write(bytes)
+    } catch {
+      return this.#break()
+    }
+    if (!isRoomLeft) this.#onFull()
   }
 
   /** A stream of an embedder's that throws takes its own connection with it, and no other's turn. */
-  #guard(write: () => boolean): boolean | undefined {
-    try {
-      return write()
-    } catch {
-      this.close()
-      this.#stream.destroy()
-      return undefined
-    }
+  #break(): void {
+    this.close()
+    this.#stream.destroy()
   }
 
   #write(bytes: Buffer): boolean {
