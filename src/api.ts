@@ -48,7 +48,8 @@ export interface Broker {
   readonly sessions: BrokerSessions
   /**
    * Resolves when the store is open and every session that it kept is back; `listen`, `client` and `publish`
-   * wait for it. Rejects with SMQ_STORE_LOCKED, SMQ_STORE_VERSION, SMQ_STORE_DAMAGED or SMQ_STORE_FAILED.
+   * wait for it. Rejects with SMQ_STORE_LOCKED, SMQ_STORE_VERSION, SMQ_STORE_DAMAGED or SMQ_STORE_FAILED, and with
+   * SMQ_BROKER_CLOSED where the broker was closed before.
    */
   readonly ready: Promise<void>
   /** The admin API of `createBroker({ inspect })`; undefined without, and until `ready`. */
@@ -73,7 +74,10 @@ export interface Broker {
    * SMQ_OPTION_INVALID, SMQ_BROKER_CLOSED, or with what `ready` does.
    */
   listen(options: ListenerOptions): Promise<BrokerListener>
-  /** Serves MQTT on any byte stream. `info` states what cannot be read off the stream. */
+  /**
+   * Serves MQTT on any byte stream. `info` states what cannot be read off the stream. Throws SMQ_OPTION_INVALID for
+   * what is no stream, and SMQ_BROKER_CLOSED.
+   */
   attach(stream: Duplex, info?: Partial<ConnectionInfo>): void
   /** Live messages of a filter, every one of them once, at the end of the turn they came in. Throws SMQ_FILTER_INVALID. */
   messages(filter: string): Observable<Message>

@@ -18,10 +18,10 @@ import type { BrokerInspection } from './inspection.ts'
 import type { Limits } from './limits.ts'
 import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
 import { channelBindingOf } from './net/channel-binding.ts'
-import { defaultsHere } from './net/file-limit.ts'
+import { defaultLimitsHere } from './net/file-limit.ts'
 import { openListener, type ListenContext, type Listener } from './net/listen.ts'
 import { ownedListener } from './net/owned-listener.ts'
-import { describeStream } from './net/stream-info.ts'
+import { assertDuplex, describeStream } from './net/stream-info.ts'
 import { EventBus } from './observe/event-bus.ts'
 import { guardLogger } from './observe/guarded-logger.ts'
 import { GuardedObservable } from './observe/guarded.ts'
@@ -94,7 +94,7 @@ class Engine implements Broker {
   constructor(options: BrokerOptions) {
     this.#clock = options.clock ?? systemClock
     this.#logger = guardLogger(options.logger)
-    this.#entrances = new Entrances(options, defaultsHere(), this.#logger)
+    this.#entrances = new Entrances(options, defaultLimitsHere(), this.#logger)
     this.#events = new EventBus(this.#clock, this.#logger)
     this.events$ = this.#events.events$
     this.#store = makeStore(options.store, this.#logger)
@@ -163,11 +163,14 @@ class Engine implements Broker {
   /** Whoever watches over a broker sees it start, so that the admin API does not wait for the store. */
   async #start(store: Store | undefined, inspect: InspectOptions | undefined): Promise<void> {
     await Promise.all([store && this.#restore(store), inspect && this.#inspectors.openOwn(inspect)])
+    this.#assertOpen()
     this.#isReady = true
   }
 
   async #restore(store: Store): Promise<void> {
     await store.open()
+    // Closed meanwhile, and it may have been too early to close the store: what holds it is let go here.
+    if (this.#isClosing) return store.close()
     this.#idPrefix = `s${store.nextSessionKey()}.`
     await restoreAll({ core: this.#core, store, wills: this.#wills, policy: this.#entrances.inside.policy })
   }
@@ -266,6 +269,7 @@ class Engine implements Broker {
 
   attach(stream: Duplex, info: Partial<ConnectionInfo> = {}): void {
     this.#assertOpen()
+    assertDuplex(stream)
     this.#actor.send({ type: 'broker.ready' })
     const serve = (): void => this.#serve(stream, describeStream(stream, info), this.#entrances.inside, () => undefined)
     if (this.#isReady) return serve()
@@ -358,6 +362,8 @@ class Engine implements Broker {
   async #drain({ drainTimeoutMs }: DrainInput): Promise<void> {
     const { registry, deadlines, keepalive, door } = this.#core
     door.draining.close()
+    // A store that is being opened can't be closed yet, nor a server that is about to listen.
+    if (!this.#isReady) await withTimeout(this.#clock, drainTimeoutMs, 'starting', this.ready).catch(() => {})
     const closed = Promise.all([...this.#listeners.keys()].map((listener) => this.#closeListener(listener)))
     let count = 0
     for (const session of [...registry.hosts.values()]) {

@@ -17,6 +17,6 @@ function connectionsByFileLimit(): number | undefined {
 }
 
 /** The defaults, and as many connections as the system gives files for. */
-export function defaultsHere(): Limits {
+export function defaultLimitsHere(): Limits {
   return { ...defaultLimits, maxConnections: connectionsByFileLimit() ?? defaultLimits.maxConnections }
 }

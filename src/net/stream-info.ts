@@ -1,7 +1,8 @@
 import { isIPv4, isIPv6, Socket, SocketAddress } from 'node:net'
-import type { Duplex } from 'node:stream'
+import { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 
+import { StatemqError } from '../errors.ts'
 import type { ClientCertificate, ConnectionInfo, TlsFacts, Transport } from '../messages.ts'
 import { MemoryStream } from './memory.ts'
 import { readSubjectAltNames } from './subject-alt-names.ts'
@@ -68,6 +69,16 @@ function detectTransport(stream: Duplex): Transport {
   if (stream instanceof MemoryStream) return 'memory'
   if (stream instanceof Socket && stream.remoteAddress !== undefined) return 'tcp'
   return 'stream'
+}
+
+/**
+ * Throws SMQ_OPTION_INVALID for what is no stream, before anything counts it: a broker waits for its streams when it
+ * closes. One of another implementation (readable-stream) is a stream by what it can do.
+ */
+export function assertDuplex(stream: unknown): asserts stream is Duplex {
+  const { on, write, destroy } = (stream ?? {}) as Partial<Duplex>
+  if (stream instanceof Duplex || [on, write, destroy].every((method) => typeof method === 'function')) return
+  throw new StatemqError('SMQ_OPTION_INVALID', 'attach: expected a Duplex stream')
 }
 
 /** Facts of a stream that an embedder brings; what it states itself in `partial` counts. */
