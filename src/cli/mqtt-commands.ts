@@ -175,6 +175,9 @@ async function ask(client: MqttClient, { topic: topics, qos }: SubFlags): Promis
     if (refused) throw new Error(`${refused.topic}: reason code ${refused.qos}`)
   } catch (error) {
     if (error instanceof StatemqError) throw error
+    // MQTT.js has not even asked the broker.
+    const wrong = /^Invalid topic (.*)$/s.exec((error as Error).message)
+    if (wrong) throw new StatemqError('SMQ_USAGE', `${JSON.stringify(wrong[1])} is no topic filter`, { cause: error })
     throw new StatemqError('SMQ_SUBSCRIBE_REFUSED', whyOf(error), { cause: error })
   }
 }

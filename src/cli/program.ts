@@ -87,6 +87,13 @@ async function checkCommand(flags: Flags): Promise<string> {
   return describeSettings(resolveSettings(flags))
 }
 
+/** Options before a command would be those of `statemq` alone: `statemq --config FILE check` would judge nothing. */
+function refuseOptionsBefore(program: Command, command: Command): void {
+  const given = program.options.find((one) => program.getOptionValue(one.attributeName()) !== undefined)
+  if (given === undefined) return
+  throw new StatemqError('SMQ_USAGE', `${given.long} stands before "${command.name()}": options follow their command`)
+}
+
 /** Builds the command; `write` gets what is meant for standard output. */
 function buildProgram(write: (text: string) => void): Command {
   const program = withSettings(new Command('statemq'))
@@ -94,9 +101,12 @@ function buildProgram(write: (text: string) => void): Command {
     .version(packageVersion())
     // So that options after a command are that command's own.
     .enablePositionalOptions()
+    // Commander leaves it out where there is something to do without a command.
+    .helpCommand('help [command]', 'display help for command')
     .showHelpAfterError(usageHint)
     .exitOverride()
     .addHelpText('after', help)
+    .hook('preSubcommand', refuseOptionsBefore)
     .action(startCommand)
   withSettings(program.command('start').description('run a broker (what statemq does without a command)')).action(
     startCommand,

@@ -1,5 +1,4 @@
-import { createReadStream } from 'node:fs'
-import { open, stat } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 
@@ -80,14 +79,25 @@ async function verify(data: string, write: (text: string) => void): Promise<void
 
 async function importFrom(data: string, file: string | undefined): Promise<number> {
   const { importStore } = await import('../store/maintenance.ts')
-  const input = file === undefined ? undefined : createReadStream(file)
-  // What is no file is found when it is read.
-  const total = file === undefined ? 0 : (await stat(file).catch(() => undefined))?.size
+  const from = file === undefined ? undefined : await openOld(file)
+  const input = from?.handle.createReadStream()
   return withProgress('importing', (progress) =>
     importStore(data, linesOf(input ?? process.stdin), (records) =>
-      progress.tell(records, input && total ? input.bytesRead / total : undefined),
+      progress.tell(records, input && from?.bytes ? input.bytesRead / from.bytes : undefined),
     ),
   )
+}
+
+/** Before a directory is made for what is in it. */
+async function openOld(file: string): Promise<{ readonly handle: FileHandle; readonly bytes: number }> {
+  const unreadable = (why: string): StatemqError => new StatemqError('SMQ_USAGE', `${file} can't be read: ${why}`)
+  const handle = await open(file).catch((error: unknown) => {
+    throw unreadable((error as Error).message)
+  })
+  const stats = await handle.stat()
+  if (!stats.isDirectory()) return { handle, bytes: stats.size }
+  await handle.close()
+  throw unreadable('it is a directory')
 }
 
 async function exportTo(data: string, file: string | undefined): Promise<void> {
@@ -114,7 +124,7 @@ async function exportTo(data: string, file: string | undefined): Promise<void> {
   })
 }
 
-async function openNew(file: string): Promise<Awaited<ReturnType<typeof open>>> {
+async function openNew(file: string): Promise<FileHandle> {
   try {
     return await open(file, 'wx', 0o600)
   } catch (error) {

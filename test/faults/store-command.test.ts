@@ -195,6 +195,20 @@ describe('statemq store', () => {
     }
     expect(existsSync(nowhere)).toBe(false)
     expect(store('verify').status).toBe(2)
-    expect(store('import', join(nowhere, 'x'), '--data', tempFolder()).status).toBe(1)
   })
+})
+
+test('an import from a file that is none says so, and makes no directory for it', () => {
+  const folder = tempFolder()
+  const directory = join(folder, 'new')
+  for (const [file, why] of [
+    [join(folder, 'missing.jsonl'), /missing\.jsonl can't be read: ENOENT/],
+    [folder, /can't be read: it is a directory/],
+  ] as const) {
+    const { status, out, err } = store('import', file, '--data', directory)
+    expect({ status, out }).toEqual({ status: 2, out: '' })
+    expect(err).toMatch(why)
+    expect(err).not.toMatch(/^\s+at /m)
+  }
+  expect(existsSync(directory)).toBe(false)
 })

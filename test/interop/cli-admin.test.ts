@@ -330,6 +330,10 @@ test('pub and sub say what was refused, and by which status', async () => {
   })
   expect((await statemq(['sub', '-t', 'quiet', '--wait', '1'])).status).toBe(0)
   expect((await statemq(['pub', '-t', 'a/#', '-m', 'x'])).status).toBe(2)
+  expect(await statemq(['sub', '-t', 'a#'])).toMatchObject({
+    status: 2,
+    err: expect.stringContaining('"a#" is no topic filter'),
+  })
   expect((await statemq(['pub', '-t', 'a'])).err).toMatch(/one of --message, --file, --stdin and --lines/)
   const nobody = { STATEMQ_MQTT_URL: 'mqtt://127.0.0.1:1' }
   expect(await statemq(['pub', '-t', 'a', '-m', 'x'], nobody)).toEqual({

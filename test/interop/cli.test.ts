@@ -1,10 +1,13 @@
+import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { connectAsync } from 'mqtt'
 import { describe, expect, test } from 'vitest'
 
 import { runCommand, startCommand } from '../support/command.ts'
+import { repository } from '../support/source-files.ts'
 import { tempFolder } from '../support/temp-files.ts'
 
 /** Runs a command line that ends by itself. */
@@ -134,7 +137,46 @@ describe('statemq check', () => {
   })
 })
 
+describe('options before a command', () => {
+  test.each([
+    ['--set', 'limits=wrong', 'check'],
+    ['--config', 'wrong.yaml', 'check'],
+    ['--port', '0', 'start'],
+  ])('%s %s %s: nothing is passed over in silence', (...words) => {
+    const { status, out, err } = statemq(...words)
+    expect({ status, out }).toEqual({ status: 2, out: '' })
+    expect(err).toContain(`${words[0]} stands before "${words[2]}": options follow their command`)
+  })
+})
+
+describe('a reader who has enough', () => {
+  test('ends what is printed, without a word', () => {
+    const text = 'roles:\n' + Array.from({ length: 5_000 }, (_, at) => `  r${at}: { permissions: [] }\n`).join('')
+    const file = join(tempFolder({ 'broker.yaml': text }), 'broker.yaml')
+    const main = join(repository, 'src', 'cli', 'main.ts')
+    const line = `"${process.execPath}" "${main}" check --config "${file}" | head -1; echo "\${PIPESTATUS[0]}"`
+    const { stdout, stderr } = spawnSync('bash', ['-c', line], { encoding: 'utf8' })
+    expect(stderr).toBe('')
+    expect(stdout).toBe(`# ${file} is valid; this would run:\n1\n`)
+  })
+
+  test('no room for what is printed is said', { skip: !existsSync('/dev/full') }, () => {
+    const main = join(repository, 'src', 'cli', 'main.ts')
+    const { status, stderr } = spawnSync('bash', ['-c', `"${process.execPath}" "${main}" --version > /dev/full`], {
+      encoding: 'utf8',
+    })
+    expect(stderr).toMatch(/^statemq: standard output: ENOSPC: .*\n$/)
+    expect(status).toBe(1)
+  })
+})
+
 describe('what it prints about itself', () => {
+  test('help of a command, both ways', () => {
+    const asked = statemq('help', 'check')
+    expect(asked).toEqual(statemq('check', '--help'))
+    expect(asked).toMatchObject({ status: 0, out: expect.stringMatching(/^Usage: statemq check /) })
+  })
+
   test('its version', () => {
     expect(statemq('--version')).toEqual({ status: 0, out: expect.stringMatching(/^\d+\.\d+\.\d+\n$/), err: '' })
   })
