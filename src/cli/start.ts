@@ -1,9 +1,8 @@
-import { pino } from 'pino'
-
 import type { BrokerListener } from '../api.ts'
 import { createBroker } from '../broker.ts'
 import { packageVersion } from '../version.ts'
 import { openInspect } from './inspect.ts'
+import { openLog, type CommandLog } from './log.ts'
 import { prepare } from './prepare.ts'
 import { Reloader, type OpenListener, type Running } from './reload.ts'
 import { resolveSettings, type Flags } from './settings.ts'
@@ -24,11 +23,15 @@ function urlOf({ transport, address }: BrokerListener): string {
  * The first signal drains and ends with status 0; whoever sends a second one does not want to wait.
  * SIGHUP reloads instead.
  */
-function obeySignals(running: Running, reloader: Reloader): { readonly draining: boolean } {
+function obeySignals(
+  running: Running,
+  reloader: Reloader,
+  { exit, exitNow }: CommandLog,
+): { readonly draining: boolean } {
   const { broker, log } = running
   const state = { draining: false }
   const stop = (signal: NodeJS.Signals): void => {
-    if (state.draining) process.exit(1)
+    if (state.draining) exitNow(1)
     state.draining = true
     const { drainTimeoutMs, drain } = running.prepared.settings.config
     log.info({ signal, drainTimeoutMs, ...(drain && { drain }) }, 'draining; the same signal again stops at once')
@@ -36,11 +39,11 @@ function obeySignals(running: Running, reloader: Reloader): { readonly draining:
     stopBroker(broker, { drainTimeoutMs, ...(drain && { drain }) }, log).then(
       () => {
         log.info({}, 'stopped')
-        process.exit(0)
+        exit(0)
       },
       (error: unknown) => {
         log.error({ err: error }, 'the broker did not close')
-        process.exit(1)
+        exit(1)
       },
     )
   }
@@ -56,13 +59,14 @@ function obeySignals(running: Running, reloader: Reloader): { readonly draining:
 export async function start(flags: Flags): Promise<void> {
   const settings = resolveSettings(flags)
   const { logLevel, store, listeners: configs } = settings.config
-  const log = pino({ level: logLevel })
+  const opened = openLog(logLevel)
+  const { log } = opened
   const prepared = await prepare(settings, log)
   const broker = createBroker({ sysTopics: {}, ...prepared.broker, store: prepared.store, logger: log })
   const listeners: OpenListener[] = []
   const running: Running = { broker, flags, log, prepared, listeners }
   const reloader = new Reloader(running)
-  const state = obeySignals(running, reloader)
+  const state = obeySignals(running, reloader, opened)
   try {
     // Before the store is read: whoever watches over the broker sees it start.
     if (prepared.inspect) running.inspector = await openInspect(broker, prepared.inspect, log)

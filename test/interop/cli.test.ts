@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { connect as connectSocket } from 'node:net'
 import { join } from 'node:path'
 import { connectAsync } from 'mqtt'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 
 import { runCommand, startCommand } from '../support/command.ts'
 import { repository } from '../support/source-files.ts'
@@ -58,6 +58,20 @@ describe('a running broker', () => {
     overUnix.destroy()
     broker.child.kill('SIGINT')
     expect(await broker.ended).toEqual([0, null])
+  })
+
+  test.each([
+    ['SIGTERM', ['SIGTERM'], [0, null]],
+    ['SIGTERM twice', ['SIGTERM', 'SIGTERM'], [1, null]],
+  ] as const)('%s ends it, also when nobody reads its log any more', async (_name, signals, ended) => {
+    const broker = await startBroker('--port', '0', '--store', 'memory')
+    broker.child.stdout?.destroy()
+    broker.child.stderr?.destroy()
+    onTestFinished(() => void broker.child.kill('SIGKILL'))
+    for (const signal of signals) broker.child.kill(signal)
+    const end = await Promise.race([broker.ended, once(AbortSignal.timeout(10_000), 'abort').then(() => 'it goes on')])
+    // A second signal may find the first one done.
+    expect([ended, [0, null]]).toContainEqual(end)
   })
 
   test('logs JSON lines at the level asked for', async () => {
@@ -141,7 +155,7 @@ describe('options before a command', () => {
   test.each([
     ['--set', 'limits=wrong', 'check'],
     ['--config', 'wrong.yaml', 'check'],
-    ['--port', '0', 'start'],
+    ['--port', '0', 'chart'],
   ])('%s %s %s: nothing is passed over in silence', (...words) => {
     const { status, out, err } = statemq(...words)
     expect({ status, out }).toEqual({ status: 2, out: '' })
