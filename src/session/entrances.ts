@@ -4,6 +4,7 @@ import type { Limits } from '../limits.ts'
 import type { BrokerOptions, CommonListenerOptions, Logger, ReloadOptions } from '../options.ts'
 import type { SessionPolicy } from './core.ts'
 import type { GrantReviews } from './grant-review.ts'
+import { assertListenerOptions, assertOptions } from './option-check.ts'
 import { mergeLimits, sessionPolicy } from './policy.ts'
 import type { Session } from './session.ts'
 
@@ -50,6 +51,7 @@ export class Entrances {
 
   /** Throws SMQ_OPTION_INVALID. */
   constructor(options: BrokerOptions, defaults: Limits, logger: Logger) {
+    assertOptions(options)
     this.#defaults = defaults
     this.#logger = logger
     this.options = options
@@ -64,6 +66,8 @@ export class Entrances {
 
   #add(own: CommonListenerOptions, exposed: boolean, isInside: boolean): Entrance {
     const entrance = { own, exposed, isInside, policy: sessionPolicy(this.options, own, this.limits) }
+    assertListenerOptions(own)
+    const entrance = { own, exposed, policy: sessionPolicy(this.options, own, this.limits) }
     assertProtected(entrance, entrance.policy, this.options)
     entrances.set(entrance.policy, entrance)
     this.#all.add(entrance)
@@ -102,6 +106,7 @@ export class Entrances {
 
   /** Takes other options for one of them: throws what `open` throws. */
   async replace(entrance: Entrance, own: CommonListenerOptions): Promise<void> {
+    assertListenerOptions(own)
     const policy = sessionPolicy(this.options, own, this.limits)
     assertProtected({ ...entrance, own }, policy, this.options)
     const before = this.#authenticators()
@@ -114,6 +119,7 @@ export class Entrances {
   /** Whatever can be wrong is found before anything changes: throws what `open` throws. */
   async reload(changes: ReloadOptions): Promise<void> {
     const options = { ...this.options, ...changes } as BrokerOptions
+    assertOptions(options)
     const limits = mergeLimits(this.#defaults, options.limits)
     const renewed = [...this.#all].map((entrance) => {
       const policy = sessionPolicy(options, entrance.own, limits)
