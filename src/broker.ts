@@ -169,8 +169,7 @@ class Engine implements Broker {
 
   async #restore(store: Store): Promise<void> {
     await store.open()
-    // Closed meanwhile, and it may have been too early to close the store: what holds it is let go here.
-    if (this.#isClosing) return store.close()
+    if (this.#isClosing) return store.close() // It could not be closed before it was open.
     this.#idPrefix = `s${store.nextSessionKey()}.`
     await restoreAll({ core: this.#core, store, wills: this.#wills, policy: this.#entrances.inside.policy })
   }
