@@ -19,7 +19,7 @@ import type { Limits } from './limits.ts'
 import { type ConnectionInfo, type Message, type MessageInput } from './messages.ts'
 import { channelBindingOf } from './net/channel-binding.ts'
 import { defaultLimitsHere } from './net/file-limit.ts'
-import { openListener, type ListenContext, type Listener } from './net/listen.ts'
+import { isExposed, openListener, type ListenContext, type Listener } from './net/listen.ts'
 import { ownedListener } from './net/owned-listener.ts'
 import { assertDuplex, describeStream } from './net/stream-info.ts'
 import { EventBus } from './observe/event-bus.ts'
@@ -27,7 +27,6 @@ import { guardLogger } from './observe/guarded-logger.ts'
 import { GuardedObservable } from './observe/guarded.ts'
 import type { MetricsText } from './observe/metrics.ts'
 import {
-  reachesOtherMachines,
   type BrokerOptions,
   type Clock,
   type InspectOptions,
@@ -393,9 +392,4 @@ class Engine implements Broker {
   #assertOpen(): void {
     if (this.#isClosing) throw new StatemqError('SMQ_BROKER_CLOSED')
   }
-}
-
-/** A server that an embedder brings is the embedder's to protect. */
-function isExposed(options: ListenerOptions): boolean {
-  return !('server' in options && options.server) && reachesOtherMachines(options)
 }

@@ -2,7 +2,7 @@ import type { ListenOptions } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 import { StatemqError } from '../errors.ts'
-import type { AddressOptions, ListenerOptions, TlsOptions } from '../options.ts'
+import { reachesOtherMachines, type AddressOptions, type ListenerOptions, type TlsOptions } from '../options.ts'
 import type { Handshake } from './handshake.ts'
 import { createProxyTrust } from './proxy-trust.ts'
 import { SocketServer, type SocketServerOptions } from './socket-server.ts'
@@ -18,6 +18,11 @@ const defaultHost = '127.0.0.1'
 const defaultBacklogConnections = 1_024
 const transports: ReadonlySet<unknown> = new Set(['tcp', 'tls', 'ws', 'wss', 'unix'])
 const defaultPorts = { tcp: 1883, tls: 8883, ws: 8083, wss: 8084 } as const
+
+/** Whether other machines can reach it; a server that an embedder brings is the embedder's to protect. */
+export function isExposed(options: ListenerOptions): boolean {
+  return !('server' in options && options.server) && reachesOtherMachines(options)
+}
 
 function bindOptions(transport: keyof typeof defaultPorts, options: AddressOptions): ListenOptions {
   const { port = defaultPorts[transport], host = defaultHost, backlog = defaultBacklogConnections } = options

@@ -143,6 +143,7 @@ export class SocketServer implements Listener {
   }
 
   readonly #onConnection = (socket: Socket): void => {
+    socket.on('error', ignoreError)
     if (this.#closed || !this.#context.admit()) {
       socket.destroy()
       return
@@ -160,8 +161,6 @@ export class SocketServer implements Listener {
       this.#context.accept(socket, info)
       return
     }
-    // Whoever a socket is accepted for listens for its errors; until then nobody else does.
-    socket.on('error', ignoreError)
     const handshake = new Handshake(socket, info, this.#context, this.#pending)
     if (proxied) readProxyHeader(socket, handshake, (changed) => this.#afterProxyHeader(socket, handshake, changed))
     else upgrade?.(socket, handshake)

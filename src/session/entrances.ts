@@ -65,9 +65,8 @@ export class Entrances {
   }
 
   #add(own: CommonListenerOptions, exposed: boolean, isInside: boolean): Entrance {
-    const entrance = { own, exposed, isInside, policy: sessionPolicy(this.options, own, this.limits) }
     assertListenerOptions(own)
-    const entrance = { own, exposed, policy: sessionPolicy(this.options, own, this.limits) }
+    const entrance = { own, exposed, isInside, policy: sessionPolicy(this.options, own, this.limits) }
     assertProtected(entrance, entrance.policy, this.options)
     entrances.set(entrance.policy, entrance)
     this.#all.add(entrance)
