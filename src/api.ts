@@ -124,4 +124,6 @@ export interface Broker {
    * Persistent sessions stay in the store, where there is one. What has not ended after `drainTimeoutMs` (default 5000) is cut. May be called twice.
    */
   close(options?: { readonly drainTimeoutMs?: number }): Promise<void>
+  /** `close()` at the end of a block that begins with `await using broker = createBroker()`. */
+  [Symbol.asyncDispose](): Promise<void>
 }

@@ -352,6 +352,10 @@ class Engine implements Broker {
     await stopped
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
   drain(options: DrainOptions = {}): Promise<number> {
     if (this.#isClosing) return Promise.reject(new StatemqError('SMQ_BROKER_CLOSED'))
     return this.#core.door.draining.start(options)

@@ -67,6 +67,10 @@ function rawSocketOf(socket: TLSSocket): object {
 }
 
 function createTlsServer(options: TlsOptions): Server {
+  for (const name of ['key', 'cert'] as const) {
+    // Without them every handshake would fail, and nobody but its client would know why.
+    if (options[name] === undefined) throw new StatemqError('SMQ_OPTION_INVALID', `TLS: expected "${name}"`)
+  }
   try {
     const contexts = serverNameContexts(options)
     // Every server has ticket keys of its own, made by OpenSSL: what another one has given is resumed by none.

@@ -4,8 +4,8 @@ type NextOrObserver<T> = Partial<Observer<T>> | ((value: T) => void) | null | un
 
 /**
  * An Observable whose consumers cannot hurt the broker. RxJS reports what a consumer throws as an
- * uncaught exception, which ends the process; here it goes to `onError`, and the consumer is
- * unsubscribed. Operators piped onto it give guarded observables too.
+ * uncaught exception, which ends the process, and so does Node with what an async one rejects with; here it
+ * goes to `onError`, and the consumer is unsubscribed. Operators piped onto it give guarded observables too.
  */
 export class GuardedObservable<T> extends Observable<T> {
   readonly #onError: (error: unknown) => void
@@ -35,16 +35,22 @@ export class GuardedObservable<T> extends Observable<T> {
       typeof observerOrNext === 'function' ? { next: observerOrNext } : (observerOrNext ?? {})
     let subscription: Subscription | undefined = undefined
     let failed = false
+    const fail = (failure: unknown): void => {
+      if (failed) return
+      failed = true
+      subscription?.unsubscribe()
+      this.#onError(failure)
+    }
     const guard =
-      <A extends unknown[]>(call: (...args: A) => void) =>
+      <A extends unknown[]>(call: (...args: A) => unknown) =>
       (...args: A): void => {
         if (failed) return
         try {
-          call(...args)
+          const pending = call(...args)
+          // An async function is a consumer like any other; nobody else would hear of its failure but the process.
+          if (pending instanceof Promise) pending.catch(fail)
         } catch (failure) {
-          failed = true
-          subscription?.unsubscribe()
-          this.#onError(failure)
+          fail(failure)
         }
       }
     subscription = super.subscribe({

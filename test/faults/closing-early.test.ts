@@ -48,6 +48,17 @@ describe('a broker that is closed while its store is being opened', () => {
   })
 })
 
+test('a broker at the end of its block is closed', async () => {
+  let port = 0
+  {
+    await using broker = createBroker()
+    const { address } = await broker.listen({ transport: 'tcp', port: 0 })
+    port = 'port' in address ? address.port : 0
+    expect(await listens(port)).toBe(true)
+  }
+  expect(await listens(port)).toBe(false)
+})
+
 describe('what is attached and is no stream', () => {
   const wrong: readonly unknown[] = [undefined, null, 'socket', {}, { on: () => {} }]
 

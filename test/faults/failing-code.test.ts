@@ -241,11 +241,15 @@ test('threat 60: decisions that lead to others keep the client’s order: a rate
   for (const payload of ['0', '1', '2']) await subscriber.expectPublish({ topic: 't', payload })
 })
 
+/** Whoever writes JavaScript may subscribe with an async function. */
+const failLater = (): void => Promise.resolve().then(fail) as unknown as void
+
 describe('threat 60: observers', () => {
   const observers: Record<string, (stream: Observable<unknown>) => void> = {
     'a function': (stream) => void stream.subscribe(fail),
     'an object': (stream) => void stream.subscribe({ next: fail }),
     'an operator': (stream) => void stream.pipe(map(fail)).subscribe(() => {}),
+    'an async function': (stream) => void stream.subscribe(failLater),
     'a consumer behind an operator': (stream) => void stream.pipe(map((value) => value)).subscribe(fail),
   }
 

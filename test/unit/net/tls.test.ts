@@ -312,6 +312,8 @@ describe('options', () => {
 
   test.each([
     ['rejectUnauthorized that would let everyone in', { rejectUnauthorized: true }],
+    ['no key', { key: undefined as never }],
+    ['no certificate', { cert: undefined as never }],
     ['a pattern within a label', { serverNames: { 'a*.example': server } }],
     ['a pattern for every name', { serverNames: { '*': server } }],
     ['an empty name', { serverNames: { '': server } }],
