@@ -304,39 +304,28 @@ function computed(stated: unknown, from: object): unknown {
   return typeof stated === 'function' ? (stated as (from: object) => unknown)(from) : stated
 }
 
-// Snapshots are copied field by field, in XState's order, so that V8 sees one shape and never looks names up.
-
 function withContext(from: Snapshot, context: object, children: Snapshot['children']): Snapshot {
+  return copy(from, context, children, { nodes: from._nodes, value: from.value, tags: from.tags })
+}
+
+type States = Pick<Configuration, 'nodes' | 'value' | 'tags'>
+
+function inStates(from: Snapshot, states: States): Snapshot {
+  return copy(from, from.context, from.children, states)
+}
+
+/** Field by field, in XState's order, so that V8 sees one shape and never looks names up. */
+function copy(from: Snapshot, context: object, children: Snapshot['children'], states: States): Snapshot {
   return {
     status: from.status,
     output: from.output,
     error: from.error,
     machine: from.machine,
     context,
-    _nodes: from._nodes,
-    value: from.value,
-    tags: from.tags,
+    _nodes: states.nodes,
+    value: states.value,
+    tags: states.tags,
     children,
-    historyValue: from.historyValue,
-    matches: from.matches,
-    hasTag: from.hasTag,
-    can: from.can,
-    getMeta: from.getMeta,
-    toJSON: from.toJSON,
-  }
-}
-
-function inStates(from: Snapshot, { nodes, value, tags }: Pick<Configuration, 'nodes' | 'value' | 'tags'>): Snapshot {
-  return {
-    status: from.status,
-    output: from.output,
-    error: from.error,
-    machine: from.machine,
-    context: from.context,
-    _nodes: nodes,
-    value,
-    tags,
-    children: from.children,
     historyValue: from.historyValue,
     matches: from.matches,
     hasTag: from.hasTag,
