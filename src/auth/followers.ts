@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-import type { Grant } from '../hooks.ts'
+import type { Grant, GrantVerdict } from '../hooks.ts'
 
 /** Whom an authenticator tells that it may think differently of what it has granted: the brokers that use it. */
 export class Followers {
@@ -24,6 +24,11 @@ export function credentialOf(...stored: readonly (string | Buffer)[]): string {
   const hash = createHash('sha256')
   for (const part of stored) hash.update(part)
   return hash.digest('base64url')
+}
+
+/** Of a principal that is still known: by what its connection proved, where there is one, and what it would have to prove now. */
+export function verdictOn(proved: string | undefined, present: string | undefined): GrantVerdict {
+  return proved === undefined || proved === present ? 'holds' : 'outdated'
 }
 
 /** The account was given an end that is over, and that the grant knows nothing of. */

@@ -18,7 +18,7 @@ import {
 import type { Clock, Logger } from '../options.ts'
 import { ReasonCode } from '../reason-codes.ts'
 import { FileWatch } from './file-watch.ts'
-import { credentialOf, Followers, hasEnded } from './followers.ts'
+import { credentialOf, Followers, hasEnded, verdictOn } from './followers.ts'
 import { Gate } from './gate.ts'
 import { fakeHash, verifyPassword } from './password-hash.ts'
 import { maxPasswordFileBytes, readPasswordUsers, type PasswordUser, type PasswordUsers } from './password-users.ts'
@@ -130,7 +130,7 @@ class FileAuthenticator implements PasswordFile {
   review({ grant, credential }: GrantReview): GrantVerdict {
     const user = this.#users.get(grant.principal ?? '')
     if (user === undefined || hasEnded(user, grant, this.#nowMs())) return 'withdrawn'
-    return credential === undefined || credential === credentialOf(user.hash) ? 'holds' : 'outdated'
+    return verdictOn(credential, credentialOf(user.hash))
   }
 
   follow(changed: () => Promise<void>): () => void {

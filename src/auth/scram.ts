@@ -13,7 +13,7 @@ import type {
 import { allow, challenge, deny } from '../hooks.ts'
 import type { Clock, Logger } from '../options.ts'
 import { ReasonCode } from '../reason-codes.ts'
-import { credentialOf, hasEnded } from './followers.ts'
+import { credentialOf, hasEnded, verdictOn } from './followers.ts'
 import {
   credentialsFault,
   DEFAULT_ITERATIONS,
@@ -167,7 +167,7 @@ class ScramAuthenticator implements Authenticator {
     if (this.#file === undefined) return 'holds'
     const user = this.#file.find(grant.principal ?? '')
     if (user === undefined || hasEnded(user, grant, this.#nowMs())) return 'withdrawn'
-    return credential === undefined || credential === credentialFor(user, grant.method) ? 'holds' : 'outdated'
+    return verdictOn(credential, credentialFor(user, grant.method))
   }
 
   follow(changed: () => Promise<void>): () => void {

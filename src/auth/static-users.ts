@@ -12,7 +12,7 @@ import {
   type Verdict,
 } from '../hooks.ts'
 import { ReasonCode } from '../reason-codes.ts'
-import { credentialOf } from './followers.ts'
+import { credentialOf, verdictOn } from './followers.ts'
 
 /** Makes an authenticator of a function. `methods`: MQTT 5 authentication methods that it speaks. */
 export function authenticator(
@@ -53,8 +53,7 @@ export function staticUsers(users: Readonly<Record<string, StaticUser>>, name = 
   }
   const review = ({ grant, credential }: GrantReview): GrantVerdict => {
     const user = known.get(grant.principal ?? '')
-    if (!user) return 'withdrawn'
-    return credential === undefined || credential === credentialOf(user.digest) ? 'holds' : 'outdated'
+    return user ? verdictOn(credential, credentialOf(user.digest)) : 'withdrawn'
   }
   return { name, authenticate, review }
 }

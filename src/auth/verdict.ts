@@ -1,5 +1,6 @@
 import type { Allow, Challenge, Deny } from '../hooks.ts'
 import { limitFault, type GrantLimits, type Limits } from '../limits.ts'
+import { optionWords } from '../option-words.ts'
 import type { GrantFeatures } from '../options.ts'
 import { assignablePropertyNames, isPropertyName } from '../properties.ts'
 import { ReasonCode } from '../reason-codes.ts'
@@ -124,8 +125,8 @@ const featureFields = {
   wildcardSubscriptionAvailable: flag,
   subscriptionIdentifiersAvailable: flag,
   sharedSubscriptionAvailable: flag,
-  sharedSubscriptionStrategy: oneOf('round-robin', 'sticky', 'random', 'least-inflight'),
-  overflowPolicy: oneOf('drop-oldest', 'drop-newest', 'disconnect'),
+  sharedSubscriptionStrategy: oneOf(...optionWords.sharedSubscriptionStrategy),
+  overflowPolicy: oneOf(...optionWords.overflowPolicy),
   responseInformation: text,
   sessionExpiryIntervalSeconds: wholeNumber(4_294_967_295),
   keepAliveSeconds: wholeNumber(65_535),

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 
 import { defaultLimits, limitFault, type Limits } from '../limits.ts'
+import { optionWords } from '../option-words.ts'
 import type { BrokerOptions, CommonListenerOptions } from '../options.ts'
 import { hasSecret, readRedisUrl } from '../store/redis-url.ts'
 import { authenticators, secret } from './authenticator-schema.ts'
@@ -49,8 +50,8 @@ const identity = {
   allowAnonymous: z.boolean().exactOptional(),
   anonymousRoles: names.exactOptional(),
   clientIds: clientIds.exactOptional(),
-  takeover: z.enum(['same-principal', 'same-principal-when-offline', 'anyone']).exactOptional(),
-  willPolicy: z.enum(['grant', 'unexpired-grant']).exactOptional(),
+  takeover: z.enum(optionWords.takeover).exactOptional(),
+  willPolicy: z.enum(optionWords.willPolicy).exactOptional(),
 }
 
 const common = {
@@ -126,11 +127,11 @@ const brokerOptions = {
   limits: limits.exactOptional(),
   ...identity,
   roles: z.record(filled, role).exactOptional(),
-  partialSubscriptions: z.enum(['filter', 'refuse']).exactOptional(),
-  grantExpiry: z.enum(['disconnect', 'stay-without-rights']).exactOptional(),
-  enhancedUsername: z.enum(['same', 'any']).exactOptional(),
-  failedReauthentication: z.enum(['disconnect', 'keep']).exactOptional(),
-  reauthenticationProperties: z.enum(['keep', 'replace']).exactOptional(),
+  partialSubscriptions: z.enum(optionWords.partialSubscriptions).exactOptional(),
+  grantExpiry: z.enum(optionWords.grantExpiry).exactOptional(),
+  enhancedUsername: z.enum(optionWords.enhancedUsername).exactOptional(),
+  failedReauthentication: z.enum(optionWords.failedReauthentication).exactOptional(),
+  reauthenticationProperties: z.enum(optionWords.reauthenticationProperties).exactOptional(),
   proposedPropertyPrefix: filled.exactOptional(),
   deniedPublish: z
     .strictObject({
@@ -138,11 +139,11 @@ const brokerOptions = {
       mqtt3: z.enum(['disconnect', 'drop']).exactOptional(),
     })
     .exactOptional(),
-  retainedOfRevoked: z.enum(['keep', 'purge']).exactOptional(),
+  retainedOfRevoked: z.enum(optionWords.retainedOfRevoked).exactOptional(),
   bans: z.array(ban).exactOptional(),
   history: z.boolean().exactOptional(),
-  overflowPolicy: z.enum(['drop-oldest', 'drop-newest', 'disconnect']).exactOptional(),
-  sharedSubscriptionStrategy: z.enum(['round-robin', 'sticky', 'random', 'least-inflight']).exactOptional(),
+  overflowPolicy: z.enum(optionWords.overflowPolicy).exactOptional(),
+  sharedSubscriptionStrategy: z.enum(optionWords.sharedSubscriptionStrategy).exactOptional(),
   responseInformation: z.string().exactOptional(),
   maximumQoS: z.literal([0, 1, 2]).exactOptional(),
   retainAvailable: z.boolean().exactOptional(),

@@ -279,19 +279,18 @@ function allowed(
 ): AuthenticationOutcome {
   const { grant: present, policy } = session
   const grant = conclude(session, verdict, authenticator)
-  if (!reauthentication) {
-    keepCredential(session.connection, verdict.credential)
-    applyModifiers(session, verdict)
-    return { type: 'allowed', grant }
-  }
   // A session belongs to its principal (semantics 7.4), whatever else its client can prove to be.
-  if (grant.principal !== present?.principal) {
+  if (reauthentication && grant.principal !== present?.principal) {
     session.authenticatedReply = undefined
     const reason = 'another principal'
     const decision = decided('authenticator', authenticator, reason, ReasonCode.NotAuthorized)
     return { type: 'denied', reasonCode: ReasonCode.NotAuthorized, reason, decision }
   }
   keepCredential(session.connection, verdict.credential)
+  if (!reauthentication) {
+    applyModifiers(session, verdict)
+    return { type: 'allowed', grant }
+  }
   const keepsProperties = verdict.properties === undefined && policy.reauthenticationProperties === 'keep'
   return { type: 'allowed', grant, keepsProperties }
 }

@@ -1,29 +1,21 @@
 import { StatemqError } from '../errors.ts'
+import { optionWords } from '../option-words.ts'
 import type { BrokerOptions, CommonListenerOptions } from '../options.ts'
 
 /** Every option, and of those that are one of a few words or numbers which they are. */
 const known: Readonly<Record<keyof BrokerOptions, readonly unknown[] | undefined>> = {
+  ...optionWords,
   limits: undefined,
   authenticators: undefined,
   allowAnonymous: [true, false],
   anonymousRoles: undefined,
   roles: undefined,
-  partialSubscriptions: ['filter', 'refuse'],
   clientIds: undefined,
-  takeover: ['same-principal', 'same-principal-when-offline', 'anyone'],
-  willPolicy: ['grant', 'unexpired-grant'],
-  grantExpiry: ['disconnect', 'stay-without-rights'],
-  enhancedUsername: ['same', 'any'],
-  failedReauthentication: ['disconnect', 'keep'],
-  reauthenticationProperties: ['keep', 'replace'],
   proposedPropertyPrefix: undefined,
   deniedPublish: undefined,
-  retainedOfRevoked: ['keep', 'purge'],
   bans: undefined,
   hooks: undefined,
   machine: undefined,
-  overflowPolicy: ['drop-oldest', 'drop-newest', 'disconnect'],
-  sharedSubscriptionStrategy: ['round-robin', 'sticky', 'random', 'least-inflight'],
   responseInformation: undefined,
   maximumQoS: [0, 1, 2],
   retainAvailable: [true, false],

@@ -43,7 +43,6 @@ export class RedisLink {
   readonly #prefix: string
   readonly #connections = new Set<Redis>()
   readonly #end = new AbortController()
-  readonly #owner: string
   readonly #known = new Map<string, RedisQueueBackend>()
   #watched: Promise<string | null> | undefined
   #isReleased = false
@@ -63,7 +62,6 @@ export class RedisLink {
     this.queues = queues
     this.timeoutMs = connecting.timeoutMs
     this.waitsForAof = waitsForAof
-    this.#owner = connecting.key
     this.#connecting = connecting
     this.#prefix = prefix
     for (const connection of [writer, reader]) this.#keep(connection)
@@ -107,7 +105,8 @@ export class RedisLink {
   }
 
   async #watch(): Promise<string | null> {
-    const replies = await this.writer.pipeline().watch(this.#owner).get(this.#owner).exec()
+    const { key } = this.#connecting
+    const replies = await this.writer.pipeline().watch(key).get(key).exec()
     for (const [error] of replies ?? []) if (error) throw error
     return (replies?.[1]?.[1] ?? null) as string | null
   }

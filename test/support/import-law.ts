@@ -13,6 +13,7 @@ const vocabulary = [
   'messages',
   // Options, events and the API speak of it.
   'bans',
+  'option-words',
   'options',
   'errors',
   'events',
