@@ -30,6 +30,7 @@ export default defineConfig({
   test: {
     // The machines that run this have two cores: two workers keep both busy and leave timings honest.
     pool: 'forks',
+    reporters: ['default', './test/support/standstill-reporter.ts'],
     maxWorkers: 2,
     projects: [
       project('unit', { globalSetup: ['test/support/need-openssl.ts'] }),

@@ -162,9 +162,10 @@ export class Scene {
     // Threat 8: killed once more while it takes stock.
     if (this.#random(6) === 0) {
       const early = spawn(process.execPath, [join(repository, 'src', 'cli', 'main.ts'), ...this.#words])
+      const isOver = once(early, 'exit')
       await elapsed(150 + this.#random(300))
       early.kill('SIGKILL')
-      await once(early, 'exit')
+      await isOver
       this.history.kills++
     }
     return this.#startAgain()

@@ -22,6 +22,9 @@ import { tempFolder } from './temp-files.ts'
 
 const main = join(repository, 'src', 'cli', 'main.ts')
 
+/** A guard, far beyond what any command takes: a worker that waits for a process can't tell that a test takes too long. */
+const RUN_TIMEOUT_MS = 120_000
+
 export interface LogLine {
   readonly msg: string
   readonly level: number
@@ -51,13 +54,16 @@ export function runCommand(
   words: readonly string[],
   { cwd = tempFolder(), env, ...user }: CommandOptions = {},
 ): { status: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...words], {
+  const { status, stdout, stderr, error } = spawnSync(process.execPath, [main, ...words], {
     cwd,
     ...user,
     env: { ...process.env, ...env },
     encoding: 'utf8',
     stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: RUN_TIMEOUT_MS,
+    killSignal: 'SIGKILL',
   })
+  if (error) throw new Error(`statemq ${words.join(' ')} printed ${stdout}${stderr}`, { cause: error })
   return { status, out: stdout, err: stderr }
 }
 
