@@ -49,6 +49,7 @@ import { explain, type Explanation, type ExplainRequest } from './session/explai
 import { implement } from './session/implementations.ts'
 import { LocalClient, type ClientOptions } from './session/local-client.ts'
 import { makeCore } from './session/make-core.ts'
+import { checkedOptions } from './session/option-check.ts'
 import { changeRoles } from './session/reauthorise.ts'
 import { adoptRestored, restoreAll } from './session/restore.ts'
 import { stopActor } from './session/session-actor.ts'
@@ -63,7 +64,7 @@ import type { Store } from './store/store.ts'
 
 /** Makes a broker. Nothing is listened on yet. Throws SMQ_OPTION_INVALID, SMQ_ROLES_INVALID and SMQ_MACHINE_INVALID. */
 export function createBroker(options: BrokerOptions = {}): Broker {
-  return new Engine(options)
+  return new Engine(checkedOptions(options))
 }
 
 class Engine implements Broker {
@@ -205,7 +206,7 @@ class Engine implements Broker {
   async listen(options: ListenerOptions): Promise<BrokerListener> {
     this.#assertOpen()
     if (!this.#isReady) await this.ready
-    const entrance = this.#entrances.open(options, isExposed(options))
+    const entrance = this.#entrances.open(options, isExposed)
     const own = (): Listener | undefined => listener
     const context: ListenContext = {
       limits: entrance.policy.limits,
@@ -313,8 +314,8 @@ class Engine implements Broker {
   }
 
   messages(filter: string): Observable<Message> {
-    if (!isTopicFilter(filter, Infinity) || filter.startsWith('$share/'))
-      throw new StatemqError('SMQ_FILTER_INVALID', filter)
+    if (typeof filter !== 'string' || !isTopicFilter(filter, Infinity) || filter.startsWith('$share/'))
+      throw new StatemqError('SMQ_FILTER_INVALID', String(filter))
     return this.#guard(
       new Observable<Message>((observer) => this.#core.router.tap(filter, (message) => observer.next(message))),
     )
@@ -335,11 +336,11 @@ class Engine implements Broker {
     this.#assertOpen()
     if (!this.#isReady) await this.ready
     this.#actor.send({ type: 'broker.ready' })
-    const client = new LocalClient(this.#guard, this.limits, this.#core.counters)
+    const client = new LocalClient(this.#guard, this.limits, this.#core.counters, options)
     this.#open(client.connection, this.#entrances.inside.policy, false)
     // Where there are rules for identifiers the session makes one that keeps them.
     const made = this.#entrances.inside.policy.clientIds ? '' : `local-${randomUUID()}`
-    await client.connect(options.clientId === undefined ? { ...options, clientId: made } : options)
+    await client.connect(made)
     return client
   }
 

@@ -16,7 +16,6 @@ export type { ListenContext, Listener } from './types.ts'
 
 const defaultHost = '127.0.0.1'
 const defaultBacklogConnections = 1_024
-const transports: ReadonlySet<unknown> = new Set(['tcp', 'tls', 'ws', 'wss', 'unix'])
 const defaultPorts = { tcp: 1883, tls: 8883, ws: 8083, wss: 8084 } as const
 
 /** Whether other machines can reach it; a server that an embedder brings is the embedder's to protect. */
@@ -34,13 +33,10 @@ function bindOptions(transport: keyof typeof defaultPorts, options: AddressOptio
 }
 
 /**
- * Opens one listener. Rejects with SMQ_OPTION_INVALID for options that can't be used,
+ * Opens one listener of a transport that there is. Rejects with SMQ_OPTION_INVALID for options that can't be used,
  * SMQ_TLS_INVALID for keys or certificates that can't, SMQ_LISTEN_FAILED for an address that can't.
  */
 export async function openListener(options: ListenerOptions, context: ListenContext): Promise<Listener> {
-  // Where no compiler has looked at it.
-  if (!transports.has(options.transport))
-    throw new StatemqError('SMQ_OPTION_INVALID', `transport ${JSON.stringify(options.transport)}`)
   if (options.transport === 'unix') return openUnixListener(options, context)
   if (options.transport === 'ws' && options.server !== undefined)
     return attachWebSocketListener(options, options.server, context)

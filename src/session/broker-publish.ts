@@ -8,8 +8,8 @@ import { checkedPayload } from './message-check.ts'
 
 /** A message of the broker's own; resolves with how many sessions it was given to, when it is as safe as its QoS asks for. */
 export async function publishAsBroker(core: SessionCore, limits: Limits, message: MessageInput): Promise<number> {
-  const { topic, qos = 0, retain = false, properties } = message
   const payload = checkedPayload(message, limits)
+  const { topic, qos = 0, retain = false, properties } = message
   const publication = new Publication(topic, qos, retain, false, 0, payload, 0, payload.length)
   publication.properties = properties
   publication.startExpiry(core.clock)

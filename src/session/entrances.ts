@@ -1,10 +1,10 @@
 import { StatemqError } from '../errors.ts'
 import type { Authenticator } from '../hooks.ts'
 import type { Limits } from '../limits.ts'
-import type { BrokerOptions, CommonListenerOptions, Logger, ReloadOptions } from '../options.ts'
+import type { BrokerOptions, CommonListenerOptions, ListenerOptions, Logger, ReloadOptions } from '../options.ts'
 import type { SessionPolicy } from './core.ts'
 import type { GrantReviews } from './grant-review.ts'
-import { assertListenerOptions, assertOptions } from './option-check.ts'
+import { assertChanges, assertListenerChanges, assertListenerOptions, checkedOptions } from './option-check.ts'
 import { mergeLimits, sessionPolicy } from './policy.ts'
 import type { Session } from './session.ts'
 
@@ -49,9 +49,8 @@ export class Entrances {
   #reviews: GrantReviews | undefined = undefined
   readonly #all = new Set<Entrance>()
 
-  /** Throws SMQ_OPTION_INVALID. */
+  /** `options` are checked. Throws SMQ_OPTION_INVALID. */
   constructor(options: BrokerOptions, defaults: Limits, logger: Logger) {
-    assertOptions(options)
     this.#defaults = defaults
     this.#logger = logger
     this.options = options
@@ -60,12 +59,12 @@ export class Entrances {
   }
 
   /** Throws SMQ_OPTION_INVALID and SMQ_LISTEN_UNPROTECTED. */
-  open(own: CommonListenerOptions, exposed: boolean): Entrance {
-    return this.#add(own, exposed, false)
+  open(own: ListenerOptions, isExposed: (own: ListenerOptions) => boolean): Entrance {
+    assertListenerOptions(own)
+    return this.#add(own, isExposed(own), false)
   }
 
   #add(own: CommonListenerOptions, exposed: boolean, isInside: boolean): Entrance {
-    assertListenerOptions(own)
     const entrance = { own, exposed, isInside, policy: sessionPolicy(this.options, own, this.limits) }
     assertProtected(entrance, entrance.policy, this.options)
     entrances.set(entrance.policy, entrance)
@@ -105,7 +104,7 @@ export class Entrances {
 
   /** Takes other options for one of them: throws what `open` throws. */
   async replace(entrance: Entrance, own: CommonListenerOptions): Promise<void> {
-    assertListenerOptions(own)
+    assertListenerChanges(own)
     const policy = sessionPolicy(this.options, own, this.limits)
     assertProtected({ ...entrance, own }, policy, this.options)
     const before = this.#authenticators()
@@ -117,8 +116,8 @@ export class Entrances {
 
   /** Whatever can be wrong is found before anything changes: throws what `open` throws. */
   async reload(changes: ReloadOptions): Promise<void> {
-    const options = { ...this.options, ...changes } as BrokerOptions
-    assertOptions(options)
+    assertChanges(changes)
+    const options = checkedOptions({ ...this.options, ...changes } as BrokerOptions)
     const limits = mergeLimits(this.#defaults, options.limits)
     const renewed = [...this.#all].map((entrance) => {
       const policy = sessionPolicy(options, entrance.own, limits)

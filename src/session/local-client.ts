@@ -18,6 +18,7 @@ import { isTopicFilter, parseShared, topicMatches } from '../router/topics.ts'
 import type { AcknowledgementType, Connection } from './connection.ts'
 import { LocalConnection, type LocalPeer } from './local-connection.ts'
 import { checkedPayload, type MessageLimits } from './message-check.ts'
+import { assertClientOptions } from './option-check.ts'
 
 /** What `broker.client` takes. */
 export interface ClientOptions {
@@ -109,11 +110,21 @@ export class LocalClient implements LocalPeer {
 
   readonly #guard: <T>(observable: Observable<T>) => Observable<T>
   #limits: MessageLimits
+  readonly #packet: ConnectPacket
 
-  /** `guard` keeps what a consumer throws from reaching the broker. */
-  constructor(guard: <T>(observable: Observable<T>) => Observable<T>, limits: MessageLimits, counters: Counters) {
+  /**
+   * `guard` keeps what a consumer throws from reaching the broker. Throws SMQ_OPTION_INVALID, and SMQ_TOPIC_INVALID or
+   * SMQ_MESSAGE_INVALID for the will.
+   */
+  constructor(
+    guard: <T>(observable: Observable<T>) => Observable<T>,
+    limits: MessageLimits,
+    counters: Counters,
+    options: ClientOptions,
+  ) {
     this.#guard = guard
     this.#limits = limits
+    this.#packet = connectPacketOf(options, limits)
     this.#connection = new LocalConnection(inProcess, this, counters)
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
@@ -125,15 +136,9 @@ export class LocalClient implements LocalPeer {
     return this.#connection
   }
 
-  /** Sends CONNECT; rejects with SMQ_CLIENT_REFUSED, or with SMQ_TOPIC_INVALID or SMQ_MESSAGE_INVALID for its will. */
-  async connect(options: ClientOptions): Promise<void> {
-    let packet: ConnectPacket
-    try {
-      packet = connectPacketOf(options, this.#limits)
-    } catch (error) {
-      this.abort()
-      throw error
-    }
+  /** Sends CONNECT, with this identifier where its options have none; rejects with SMQ_CLIENT_REFUSED. */
+  async connect(madeClientId: string): Promise<void> {
+    const packet = this.#packet.clientId === '' ? { ...this.#packet, clientId: madeClientId } : this.#packet
     const accepted = new Promise<ConnackPacket>((resolve, reject) => {
       this.#connack = { resolve, reject }
     })
@@ -151,7 +156,8 @@ export class LocalClient implements LocalPeer {
    * to leave unsubscribes; a refusal is the Observable's error (SMQ_SUBSCRIBE_REFUSED).
    */
   messages(filter: string, options: ClientSubscribeOptions = {}): Observable<Message> {
-    if (!isTopicFilter(filter, Infinity)) throw new StatemqError('SMQ_FILTER_INVALID', filter)
+    if (typeof filter !== 'string' || !isTopicFilter(filter, Infinity))
+      throw new StatemqError('SMQ_FILTER_INVALID', String(filter))
     const messages$ = new Observable<Message>((observer) => {
       const feed = this.#feeds.get(filter) ?? this.#open(filter, options)
       feed.count++
@@ -171,8 +177,8 @@ export class LocalClient implements LocalPeer {
    */
   async publish(input: MessageInput): Promise<void> {
     this.#assertOpen()
-    const { topic, qos = 0, retain = false, properties } = input
     const payload = checkedPayload(input, this.#limits)
+    const { topic, qos = 0, retain = false, properties } = input
     const send = (packetId: number): void => {
       const publication = new Publication(topic, qos, retain, false, packetId, payload, 0, payload.length)
       publication.properties = properties
@@ -332,6 +338,7 @@ export class LocalClient implements LocalPeer {
 }
 
 function connectPacketOf(options: ClientOptions, limits: MessageLimits): ConnectPacket {
+  assertClientOptions(options)
   const { will, password } = options
   return {
     type: PacketType.Connect,

@@ -22,6 +22,7 @@ export type MessageLimits = Pick<Limits, 'maxTopicLevels' | 'maxPacketBytes'>
  * SMQ_MESSAGE_INVALID.
  */
 export function checkedPayload(input: MessageInput, limits: MessageLimits): Buffer {
+  if (typeof input !== 'object' || input === null) throw invalid('it is not an object with a topic')
   const { topic, payload = '', qos = 0, properties = {} } = input
   checkTopic(topic, limits.maxTopicLevels)
   if (qos !== 0 && qos !== 1 && qos !== 2) throw invalid('the QoS is not 0, 1 or 2')
