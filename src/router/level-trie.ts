@@ -104,6 +104,21 @@ export class LevelTrie {
     return node
   }
 
+  /** Whether there is anything at or below the path `path[0, end)`; an `end` of -1 means the root. */
+  reaches(path: string, end: number): boolean {
+    let node = ROOT
+    let at = 0
+    while (at <= end) {
+      const child = this.#child(node, path, at, levelEnd(path, at, end))
+      if (child === 0) return false
+      const common = this.#commonUnits(child, path, at, end)
+      at += common + 1
+      if (common !== this.#nodes[child * STRIDE + LENGTH]) return at > end
+      node = child
+    }
+    return true
+  }
+
   /** Like {@link find}, and makes the node if it does not exist. It stays until it is released. */
   ensure(path: string, end: number): number {
     let node = ROOT

@@ -130,6 +130,14 @@ export class RetainedStore {
     return removed.length
   }
 
+  /** Cheaper than {@link match}; false where the levels before the filter's first wildcard lead to nothing. */
+  mayMatch(filter: string): boolean {
+    if (this.#count === 0) return false
+    const [plus, hash] = [filter.indexOf('+'), filter.indexOf('#')]
+    const wildcard = plus < 0 ? hash : plus
+    return this.#trie.reaches(filter, wildcard < 0 ? filter.length : wildcard - 1)
+  }
+
   /** A cursor over the messages that match an ordinary (not shared) filter. Close it, or read it to its end. */
   match(filter: string): RetainedCursor {
     return new RetainedCursor(

@@ -309,7 +309,12 @@ export class Subscriptions {
       reasonCodes,
       ...(reasonString ? { reasonString } : {}),
     })
-    const wanted = granted.flatMap((one) => (one.replay ? [one.replay] : []))
+    const { retained } = this.#session.core.router
+    // One that is being given is given anew, whatever there is now.
+    const isUnderWay = this.#session.replay !== undefined
+    const wanted: Subscription<Subscriber>[] = []
+    for (const { replay } of granted)
+      if (replay && (isUnderWay || retained.mayMatch(replay.filter))) wanted.push(replay)
     if (wanted.length > 0) this.#replay()?.add(wanted)
   }
 

@@ -28,7 +28,8 @@ export interface Snapshot {
 
 /** What an actor gives its logic to work with. */
 export interface Scope {
-  readonly self: unknown
+  /** 0: not started, 1: running, 2: stopped. */
+  readonly self: { readonly _processingStatus: number }
   readonly system: { _sendInspectionEvent(event: object): void }
   actionExecutor(action: {
     readonly type: string
@@ -49,7 +50,7 @@ export interface Info {
 /** How a chart refers to an action or a guard: by name, with parameters, or by what it is. */
 export type Reference<F> = string | F | { readonly type: string; readonly params?: unknown }
 
-type PlainAction = (info: Info, params: unknown) => void
+export type PlainAction = (info: Info, params: unknown) => void
 
 /** What `assign` was given, where that is a function. */
 export type Assignment = (given: object, params: unknown) => object

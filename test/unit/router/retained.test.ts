@@ -308,6 +308,22 @@ describe('equals the definition', () => {
     )
   })
 
+  test('mayMatch asks whether the levels before the first wildcard are there', () => {
+    fc.assert(
+      fc.property(fc.array(topicArbitrary, { maxLength: 20 }), fc.array(filterArbitrary), (topics, filters) => {
+        const store = storeOf(...topics)
+        for (const filter of [...filters, ...topics]) {
+          const path = filter.split('/')
+          const first = path.findIndex((level) => level === '+' || level === '#')
+          const start = first < 0 ? path : path.slice(0, first)
+          const isThere = topics.some((topic) => start.every((level, at) => topic.split('/')[at] === level))
+          expect([filter, store.mayMatch(filter)]).toEqual([filter, isThere])
+        }
+      }),
+      { numRuns: 300 },
+    )
+  })
+
   test('cursors read in pages while messages come, go and expire', () => {
     fc.assert(
       fc.property(fc.array(stepArbitrary, { maxLength: 150 }), (steps) => {
