@@ -66,6 +66,25 @@ export function encodeControl(
 /** With so many codes the remaining length is one byte: written here, since every client gets one. */
 const SHORT_SUBACK_CODES = 100
 
+/** By return code, without and with Session Present: nobody writes into what is sent. */
+const connacks3 = [0, 1, 2, 3, 4, 5].map((returnCode) => Buffer.from([0x20, 2, 0, returnCode]))
+const resumed3 = Buffer.from([0x20, 2, 1, 0])
+
+/** MQTT-3.9.3-2 of 3.1.1; MQTT 3.1 has no code for failure, and clients understand this one best. */
+function suback3(reasonCode: number): number {
+  return isFailure(reasonCode) ? ReasonCode.UnspecifiedError : reasonCode
+}
+
+function shortSuback3(packetId: number, reasonCodes: readonly number[]): Buffer {
+  const bytes = Buffer.allocUnsafe(4 + reasonCodes.length)
+  bytes[0] = 0x90
+  bytes[1] = 2 + reasonCodes.length
+  bytes[2] = packetId >> 8
+  bytes[3] = packetId & 0xff
+  for (let at = 0; at < reasonCodes.length; at++) bytes[4 + at] = suback3(reasonCodes[at]!)
+  return bytes
+}
+
 function encode3(packet: OutboundPacket, version: 3 | 4): Buffer | undefined {
   const options = { protocolVersion: version }
   switch (packet.type) {
@@ -75,14 +94,12 @@ function encode3(packet: OutboundPacket, version: 3 | 4): Buffer | undefined {
       if (returnCode === undefined) return undefined
       // MQTT 3.1 knows no Session Present; a refusal never has it (MQTT-3.2.2-4 of 3.1.1).
       const sessionPresent = version === 4 && returnCode === 0 && packet.sessionPresent
-      return Buffer.from([0x20, 2, sessionPresent ? 1 : 0, returnCode])
+      return (sessionPresent ? resumed3 : connacks3[returnCode])!
     }
     case PacketType.Suback: {
-      // MQTT-3.9.3-2 of 3.1.1; MQTT 3.1 has no code for failure, and clients understand this one best.
-      const granted = packet.reasonCodes.map((code) => (isFailure(code) ? ReasonCode.UnspecifiedError : code))
-      if (granted.length > SHORT_SUBACK_CODES)
-        return generate({ cmd: 'suback', messageId: packet.packetId, granted }, options)
-      return Buffer.from([0x90, 2 + granted.length, packet.packetId >> 8, packet.packetId & 0xff, ...granted])
+      const { packetId, reasonCodes } = packet
+      if (reasonCodes.length <= SHORT_SUBACK_CODES) return shortSuback3(packetId, reasonCodes)
+      return generate({ cmd: 'suback', messageId: packetId, granted: reasonCodes.map(suback3) }, options)
     }
     case PacketType.Unsuback:
       return generate({ cmd: 'unsuback', messageId: packet.packetId, granted: [] }, options)

@@ -89,34 +89,19 @@ export class LevelTrie {
     this.#nodes[node * STRIDE + (rest ? REST : VALUE)] = value
   }
 
-  /** The node of the path `path[0, end)`, or -1. An `end` of -1 means the root: no level at all. */
-  find(path: string, end: number): number {
+  /** The node of the path `path[0, end)`, or -1; with `orBelow` any that it leads to. An `end` of -1 means the root: no level at all. */
+  find(path: string, end: number, orBelow = false): number {
     let node = ROOT
     let at = 0
     while (at <= end) {
       const child = this.#child(node, path, at, levelEnd(path, at, end))
       if (child === 0) return -1
-      const length = this.#nodes[child * STRIDE + LENGTH] as number
-      if (this.#commonUnits(child, path, at, end) !== length) return -1
-      node = child
-      at += length + 1
-    }
-    return node
-  }
-
-  /** Whether there is anything at or below the path `path[0, end)`; an `end` of -1 means the root. */
-  reaches(path: string, end: number): boolean {
-    let node = ROOT
-    let at = 0
-    while (at <= end) {
-      const child = this.#child(node, path, at, levelEnd(path, at, end))
-      if (child === 0) return false
       const common = this.#commonUnits(child, path, at, end)
       at += common + 1
-      if (common !== this.#nodes[child * STRIDE + LENGTH]) return at > end
+      if (common !== this.#nodes[child * STRIDE + LENGTH] && !(orBelow && at > end)) return -1
       node = child
     }
-    return true
+    return node
   }
 
   /** Like {@link find}, and makes the node if it does not exist. It stays until it is released. */

@@ -133,9 +133,9 @@ export class RetainedStore {
   /** Cheaper than {@link match}; false where the levels before the filter's first wildcard lead to nothing. */
   mayMatch(filter: string): boolean {
     if (this.#count === 0) return false
-    const [plus, hash] = [filter.indexOf('+'), filter.indexOf('#')]
-    const wildcard = plus < 0 ? hash : plus
-    return this.#trie.reaches(filter, wildcard < 0 ? filter.length : wildcard - 1)
+    const plus = filter.indexOf('+')
+    const wildcard = plus < 0 ? filter.indexOf('#') : plus
+    return this.#trie.find(filter, wildcard < 0 ? filter.length : wildcard - 1, true) >= 0
   }
 
   /** A cursor over the messages that match an ordinary (not shared) filter. Close it, or read it to its end. */

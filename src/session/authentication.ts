@@ -35,7 +35,6 @@ type Decision = ChainDecision & { readonly unasked?: { readonly by: 'limit' | 'o
  */
 export class Exchange {
   readonly reauthentication: boolean
-  readonly scratch = new Map<string, unknown>()
   password: Buffer | undefined
   data: Buffer | undefined
   /** What the authenticator wants the client to get, with AUTH or CONNACK. */
@@ -47,12 +46,18 @@ export class Exchange {
   /** Made for those who ask for it: aborting costs a DOMException. */
   #abort: AbortController | undefined = undefined
   #ended = false
+  #scratch: Map<string, unknown> | undefined = undefined
 
   constructor(password: Buffer | undefined, data: Buffer | undefined, reauthentication: boolean) {
     this.password = password
     this.data = data
     this.bytes = data?.length ?? 0
     this.reauthentication = reauthentication
+  }
+
+  /** What an authenticator remembers from one round to the next. */
+  get scratch(): Map<string, unknown> {
+    return (this.#scratch ??= new Map())
   }
 
   get signal(): AbortSignal {

@@ -48,6 +48,10 @@ export class Bans implements BrokerBans {
     this.#options = options
   }
 
+  get isEmpty(): boolean {
+    return this.#byId.size === 0
+  }
+
   list(): readonly Ban[] {
     return [...this.#byId.values()].map(({ ban }) => ban)
   }
@@ -97,7 +101,6 @@ export class Bans implements BrokerBans {
   }
 
   find({ clientId, principal, address: text }: Applicant): Ban | undefined {
-    if (this.#byId.size === 0) return undefined
     const address = text === undefined ? undefined : readAddress(text)
     const fits = ({ ban, range }: Entry): boolean =>
       (ban.clientId === undefined || ban.clientId === clientId) &&

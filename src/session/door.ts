@@ -56,6 +56,7 @@ export class Door {
     if (connection === undefined || connection instanceof LocalConnection) return undefined
     const away = this.draining.refusal
     if (away !== undefined) return away
+    if (this.bans.isEmpty) return undefined
     const ban = this.bans.find({ clientId, principal, address: connection.info.remoteAddress })
     return ban && deny(ReasonCode.Banned, 'banned')
   }

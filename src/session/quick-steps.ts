@@ -13,10 +13,10 @@ import type {
   Assignment,
   Builtin,
   Cause,
+  Execution,
   Guard,
   Info,
   Machine,
-  PlainAction,
   Reference,
   Scope,
   Snapshot,
@@ -80,7 +80,8 @@ class QuickSteps {
     this.#plans = new StepPlans(machine.root)
     this.#first = this.#plans.initial()
     const { nodes, value, tags } = this.#plans.configuration([machine.root])
-    this.#blank = inStates(machine.resolveState({ value: {}, context: {} }), { nodes, value, tags })
+    const blank = machine.resolveState({ value: {}, context: {} })
+    this.#blank = copy(blank, blank.context, blank.children, { nodes, value, tags })
     const { context } = machine.config
     const made = assign(({ event, spawn, self }) => context({ input: (event as Cause).input, spawn, self }))
     this.#makeContext = { actions: [made], children: undefined }
@@ -88,13 +89,14 @@ class QuickSteps {
 
   begin(event: Cause, scope: Scope): Snapshot {
     const turn = { event, scope, queue: [] }
-    let snapshot = withContext(this.#blank, this.#blank.context, {})
+    const draft = new Draft(this.#blank, {})
+    let snapshot: Snapshot | undefined = undefined
     try {
-      snapshot = this.#perform(this.#makeContext, snapshot, turn)
-      snapshot = this.#apply(this.#first, snapshot, turn)
+      this.#perform(this.#makeContext, draft, turn)
+      snapshot = this.#apply(this.#first, draft.snapshot(), turn)
       return this.#settle(snapshot, turn)
     } catch (error) {
-      return { ...snapshot, status: 'error', error }
+      return { ...(snapshot ?? draft.snapshot()), status: 'error', error }
     }
   }
 
@@ -122,7 +124,10 @@ class QuickSteps {
       mayMove = snapshot !== before
     }
     const stops = Object.values(snapshot.children).map((child) => stopChild(child))
-    this.#perform({ actions: stops, children: undefined }, snapshot, { ...turn, queue: [] })
+    this.#perform({ actions: stops, children: undefined }, new Draft(snapshot, snapshot.children), {
+      ...turn,
+      queue: [],
+    })
     return snapshot
   }
 
@@ -197,14 +202,15 @@ class QuickSteps {
   }
 
   #apply(plan: StepPlan, from: Snapshot, turn: Turn): Snapshot {
-    let snapshot = from
-    for (const group of plan.groups) snapshot = this.#perform(group, snapshot, turn)
+    const draft = new Draft(from, from.children)
+    for (const group of plan.groups) this.#perform(group, draft, turn)
     if (plan.final) {
       turn.queue.push({ type: `xstate.done.state.${this.#machine.root.id}`, output: undefined })
-      snapshot = { ...snapshot, status: 'done', output: this.#outputOf(plan.final, snapshot, turn.scope) }
-      if (plan.last) snapshot = this.#perform(plan.last, snapshot, turn)
+      const snapshot = draft.snapshot()
+      draft.end(this.#outputOf(plan.final, snapshot, turn.scope))
+      if (plan.last) this.#perform(plan.last, draft, turn)
     }
-    return plan.next === undefined ? snapshot : inStates(snapshot, plan.next)
+    return plan.next === undefined ? draft.snapshot() : draft.inStates(plan.next)
   }
 
   #outputOf(final: Node, { context }: Snapshot, { self }: Scope): unknown {
@@ -212,58 +218,82 @@ class QuickSteps {
     return computed(this.#machine.root.output, { context, event, self })
   }
 
-  #perform({ actions, children }: ActionGroup, from: Snapshot, turn: Turn): Snapshot {
+  #perform({ actions, children }: ActionGroup, draft: Draft, turn: Turn): void {
     const retries: Retry[] = []
-    const snapshot = this.#resolve(actions as readonly ActionReference[], children, from, turn, retries)
+    this.#resolve(actions as readonly ActionReference[], children, draft, turn, retries)
     // In the states that are entered something may be for a child that is started only then.
-    if (children) for (const [builtin, params] of retries) builtin.retryResolve?.(turn.scope, snapshot, params)
-    return snapshot
+    if (children) for (const [builtin, params] of retries) builtin.retryResolve?.(turn.scope, draft.snapshot(), params)
   }
 
   #resolve(
     references: readonly ActionReference[],
     deferredActorIds: readonly string[] | undefined,
-    from: Snapshot,
+    draft: Draft,
     turn: Turn,
     retries: Retry[],
-  ): Snapshot {
+  ): void {
     const { scope } = turn
     const { actions } = this.#machine.implementations
-    let snapshot = from
-    // What is assigned is here at once, and in the snapshot when somebody looks at that.
-    let info = infoOf(from.context, turn)
+    // What is assigned is here at once, and in a snapshot when somebody looks at that.
+    let info = infoOf(draft.context, turn)
     for (const reference of references) {
       const name = typeof reference === 'object' ? reference.type : reference
       const action = typeof name === 'function' ? name : actions[name]
       const params = paramsOf(reference, info.context, turn.event)
       if (action === undefined || !isBuiltin(action)) {
         const type = typeof name === 'function' ? name.name || '(anonymous)' : name
-        if (action !== undefined && scope.self._processingStatus === RUNNING) execute(action, type, info, params, scope)
-        else scope.actionExecutor({ type, info, params, exec: action })
+        perform(scope, { type, info, params, exec: action })
         continue
       }
       const assigned = assignedBy(action, info, params)
       if (assigned) {
+        draft.context = assigned
         info = infoOf(assigned, turn)
         continue
       }
-      if (snapshot.context !== info.context) snapshot = withContext(snapshot, info.context, snapshot.children)
+      const snapshot = draft.snapshot()
       const extra = { internalQueue: turn.queue, deferredActorIds }
       const [next, resolved, more] = action.resolve(scope, snapshot, info, params, action, extra)
-      if (next !== snapshot) snapshot = withContext(snapshot, next.context, next.children)
-      if (action.retryResolve) retries.push([action, resolved])
-      if (action.execute) {
-        scope.actionExecutor({
-          type: action.type,
-          info,
-          params: resolved,
-          exec: action.execute.bind(null, scope, resolved),
-        })
+      if (next !== snapshot) {
+        draft.context = next.context
+        draft.children = next.children
       }
-      if (more) snapshot = this.#resolve(more, deferredActorIds, snapshot, turn, retries)
-      if (snapshot.context !== info.context) info = infoOf(snapshot.context, turn)
+      if (action.retryResolve) retries.push([action, resolved])
+      const { execute, type } = action
+      if (execute) perform(scope, { type, info, params: resolved, exec: () => execute(scope, resolved) })
+      if (more) this.#resolve(more, deferredActorIds, draft, turn, retries)
+      if (draft.context !== info.context) info = infoOf(draft.context, turn)
     }
-    return snapshot.context === info.context ? snapshot : withContext(snapshot, info.context, snapshot.children)
+  }
+}
+
+/** A snapshot under way: what a step changes of it is gathered, and copied once. */
+class Draft {
+  context: object
+  children: Snapshot['children']
+  #base: Snapshot
+
+  constructor(base: Snapshot, children: Snapshot['children']) {
+    this.#base = base
+    this.context = base.context
+    this.children = children
+  }
+
+  /** As it is by now. */
+  snapshot(): Snapshot {
+    const base = this.#base
+    if (base.context !== this.context || base.children !== this.children) {
+      this.#base = copy(base, this.context, this.children, { nodes: base._nodes, value: base.value, tags: base.tags })
+    }
+    return this.#base
+  }
+
+  inStates(states: States): Snapshot {
+    return copy(this.#base, this.context, this.children, states)
+  }
+
+  end(output: unknown): void {
+    this.#base = { ...this.snapshot(), status: 'done', output }
   }
 }
 
@@ -276,10 +306,12 @@ function infoOf(context: object, { event, scope: { self, system } }: Turn): Info
   return { context, event, self, system }
 }
 
-/** What XState's executor does for an actor that runs, without a closure for each action. */
-function execute(action: PlainAction, type: string, info: Info, params: unknown, { self, system }: Scope): void {
+/** Runs an action as XState does, without one more closure where the actor has started; before, XState keeps it. */
+function perform({ self, system, actionExecutor }: Scope, action: Execution): void {
+  if (self._processingStatus !== RUNNING) return actionExecutor(action)
+  const { type, info, params, exec } = action
   system._sendInspectionEvent({ type: '@xstate.action', actorRef: self, action: { type, params } })
-  action(info, params)
+  exec?.(info, params)
 }
 
 function isBuiltin(action: Action): action is Action & Builtin {
@@ -315,15 +347,7 @@ function computed(stated: unknown, from: object): unknown {
   return typeof stated === 'function' ? (stated as (from: object) => unknown)(from) : stated
 }
 
-function withContext(from: Snapshot, context: object, children: Snapshot['children']): Snapshot {
-  return copy(from, context, children, { nodes: from._nodes, value: from.value, tags: from.tags })
-}
-
 type States = Pick<Configuration, 'nodes' | 'value' | 'tags'>
-
-function inStates(from: Snapshot, states: States): Snapshot {
-  return copy(from, from.context, from.children, states)
-}
 
 /** Field by field, in XState's order, so that V8 sees one shape and never looks names up. */
 function copy(from: Snapshot, context: object, children: Snapshot['children'], states: States): Snapshot {

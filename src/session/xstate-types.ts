@@ -31,12 +31,15 @@ export interface Scope {
   /** 0: not started, 1: running, 2: stopped. */
   readonly self: { readonly _processingStatus: number }
   readonly system: { _sendInspectionEvent(event: object): void }
-  actionExecutor(action: {
-    readonly type: string
-    readonly info: Info
-    readonly params: unknown
-    readonly exec: PlainAction | undefined
-  }): void
+  readonly actionExecutor: (action: Execution) => void
+}
+
+/** An action that is due. */
+export interface Execution {
+  readonly type: string
+  readonly info: Info
+  readonly params: unknown
+  readonly exec: PlainAction | undefined
 }
 
 /** What an action gets as its first argument. */
@@ -50,7 +53,7 @@ export interface Info {
 /** How a chart refers to an action or a guard: by name, with parameters, or by what it is. */
 export type Reference<F> = string | F | { readonly type: string; readonly params?: unknown }
 
-export type PlainAction = (info: Info, params: unknown) => void
+type PlainAction = (info: Info, params: unknown) => void
 
 /** What `assign` was given, where that is a function. */
 export type Assignment = (given: object, params: unknown) => object
