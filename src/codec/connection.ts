@@ -69,7 +69,6 @@ const PauseBits: Readonly<Record<PauseReason, number>> = { decision: 1, throttle
 /** An MQTT connection over a byte stream. */
 export class StreamConnection implements Connection {
   readonly info: ConnectionInfo
-  readonly packets$: Observable<InboundPacket>
   lastTick: number
   tap: PacketTap | undefined = undefined
   onWritable: ((writable: boolean) => void) | undefined = undefined
@@ -99,9 +98,12 @@ export class StreamConnection implements Connection {
     this.lastTick = context.ticker.tick
     this.#decoder = new Decoder(limits)
     this.#writer = new Writer(stream, context.flushes, () => this.#full())
-    this.packets$ = new Observable((subscriber) => this.#attach(subscriber))
     this.#stream[connectionOf] = this
     stream.on('data', onData).on('drain', onDrain).on('end', onEnd).on('close', onClose).on('error', onError)
+  }
+
+  get packets$(): Observable<InboundPacket> {
+    return new Observable((subscriber) => this.#attach(subscriber))
   }
 
   get protocolVersion(): ProtocolVersion {

@@ -6,13 +6,13 @@ import type { ConnectionInfo } from '../messages.ts'
 import type { SessionCore } from './core.ts'
 import type { DormantChart } from './dormant.ts'
 import type { Keeper } from './keeper.ts'
-import { makeActor, type SessionActor } from './session-actor.ts'
+import { makeActor, observe, type ActorObserver, type SessionActor } from './session-actor.ts'
 
 /**
  * What a session's host has of its chart: the actor, or, of a session that an earlier process left, what stands
  * for it until somebody needs more.
  */
-export abstract class ChartHost {
+export abstract class ChartHost implements ActorObserver {
   readonly id: string
   readonly core: SessionCore
   /** What it tells the store; undefined where nothing of it outlives the process. */
@@ -36,9 +36,9 @@ export abstract class ChartHost {
     this.#actor = connection && makeActor(core, id, connection, undefined)
   }
 
-  protected abstract onSnapshot(snapshot: SnapshotFrom<SessionMachine>): void
-  protected abstract onEmitted(event: SessionEmitted): void
-  protected abstract onFailed(error: unknown): void
+  abstract onSnapshot(snapshot: SnapshotFrom<SessionMachine>): void
+  abstract onEmitted(event: SessionEmitted): void
+  abstract onFailed(error: unknown): void
 
   get actor(): SessionActor {
     if (this.#actor === undefined) this.awaken()
@@ -61,12 +61,7 @@ export abstract class ChartHost {
       this.#actor = makeActor(this.core, this.id, context.connection, context)
     }
     const actor = this.#actor!
-    // Without an error observer a throwing implementation would reach uncaughtException.
-    actor.subscribe({
-      next: (snapshot) => this.onSnapshot(snapshot),
-      error: (error) => this.onFailed(error),
-    })
-    actor.on('*', (event) => this.onEmitted(event))
+    observe(actor, this)
     actor.start()
     this.#dormant = undefined
   }

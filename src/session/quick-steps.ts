@@ -81,7 +81,7 @@ class QuickSteps {
     this.#first = this.#plans.initial()
     const { nodes, value, tags } = this.#plans.configuration([machine.root])
     const blank = machine.resolveState({ value: {}, context: {} })
-    this.#blank = copy(blank, blank.context, blank.children, { nodes, value, tags })
+    this.#blank = copy(blank, NOTHING, blank.children, { nodes, value, tags })
     const { context } = machine.config
     const made = assign(({ event, spawn, self }) => context({ input: (event as Cause).input, spawn, self }))
     this.#makeContext = { actions: [made], children: undefined }
@@ -299,6 +299,9 @@ class Draft {
 
 const none: Transitions = []
 
+/** The context before there is one. */
+const NOTHING: object = Object.freeze({})
+
 /** XState's word for an actor that has started and not stopped. */
 const RUNNING = 1
 
@@ -323,7 +326,8 @@ function assignedBy({ type, assignment }: Builtin, info: Info, params: unknown):
   if (type !== 'xstate.assign' || typeof assignment !== 'function') return undefined
   try {
     const made = (assignment as Assignment)({ ...info, spawn }, params)
-    return { ...info.context, ...made }
+    // The first one, as the machine has made it: fields that are put into an empty object lie apart from it for ever.
+    return info.context === NOTHING ? made : { ...info.context, ...made }
   } catch (error) {
     if (error === wantsActor) return undefined
     throw error

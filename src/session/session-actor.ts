@@ -1,6 +1,6 @@
-import { createActor, type ActorRefFrom } from 'xstate'
+import { createActor, type ActorRefFrom, type SnapshotFrom } from 'xstate'
 
-import type { SessionContext, SessionMachine } from '../../machines/session.machine.ts'
+import type { SessionContext, SessionEmitted, SessionMachine } from '../../machines/session.machine.ts'
 import type { ConnectionInfo } from '../messages.ts'
 import type { SessionCore } from './core.ts'
 
@@ -21,6 +21,53 @@ export function makeActor(
     parent,
     snapshot: machine.resolveState({ value: 'offline', context: restored }),
   })
+}
+
+/** Who hears what becomes of an actor. */
+export interface ActorObserver {
+  onSnapshot(snapshot: SnapshotFrom<SessionMachine>): void
+  onEmitted(event: SessionEmitted): void
+  onFailed(error: unknown): void
+}
+
+/** What `subscribe` and `on` work with; XState's types keep it to itself. */
+interface Inner {
+  readonly observers: Set<object>
+  readonly _actorScope: { emit: (event: SessionEmitted) => void }
+}
+
+/** One who is told as `subscribe` and `on('*')` would tell it, at a fifth of the room. */
+class Observation {
+  readonly #observer: ActorObserver
+
+  constructor(observer: ActorObserver) {
+    this.#observer = observer
+  }
+
+  next(snapshot: SnapshotFrom<SessionMachine>): void {
+    this.#observer.onSnapshot(snapshot)
+  }
+
+  /** XState takes it off the observer, and calls it once at most. */
+  get error(): (error: unknown) => void {
+    return (error) => this.#observer.onFailed(error)
+  }
+}
+
+/** Tells the host of an actor, before others, what it does. */
+export function observe(actor: SessionActor, observer: ActorObserver): void {
+  const { observers, _actorScope: scope } = actor as unknown as Inner
+  // Without an error observer a throwing implementation would reach uncaughtException.
+  observers.add(new Observation(observer))
+  const { emit } = scope
+  scope.emit = (event) => {
+    try {
+      observer.onEmitted(event)
+    } catch (error) {
+      observer.onFailed(error)
+    }
+    emit(event)
+  }
 }
 
 const resumable = new WeakMap<SessionMachine, SessionMachine>()

@@ -134,15 +134,15 @@ export class Session extends ChartHost implements Subscriber, OutboundHost, Watc
     core.counters.levels.states.connecting++
   }
 
-  protected override onSnapshot(snapshot: SnapshotFrom<SessionMachine>): void {
+  override onSnapshot(snapshot: SnapshotFrom<SessionMachine>): void {
     reportSnapshot(this, snapshot)
   }
 
-  protected override onEmitted(event: SessionEmitted): void {
+  override onEmitted(event: SessionEmitted): void {
     reportEmitted(this, event)
   }
 
-  protected override onFailed(error: unknown): void {
+  override onFailed(error: unknown): void {
     failSession(this, error)
   }
 
