@@ -133,6 +133,7 @@ class QuickSteps {
 
   #eventless(snapshot: Snapshot, event: Cause): Transitions {
     const { eventless } = this.#plans.configuration(snapshot._nodes)
+    if (eventless.length === 0) return none
     let enabled = none
     for (const choices of eventless) {
       const chosen = this.#choose(choices, snapshot, event)
@@ -251,7 +252,8 @@ class QuickSteps {
         info = infoOf(assigned, turn)
         continue
       }
-      const snapshot = draft.snapshot()
+      // What is emitted is made of the context; everything else may look at the snapshot.
+      const snapshot = action.type === 'xstate.emit' ? this.#blank : draft.snapshot()
       const extra = { internalQueue: turn.queue, deferredActorIds }
       const [next, resolved, more] = action.resolve(scope, snapshot, info, params, action, extra)
       if (next !== snapshot) {
