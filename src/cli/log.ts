@@ -1,6 +1,7 @@
 import { pino, type Logger } from 'pino'
 
 import type { LogLevel } from './log-levels.ts'
+import { rest } from './rest.ts'
 
 /** How long an end waits for a reader of the log who is slow. */
 const LAST_LINES_MS = 1_000
@@ -27,11 +28,14 @@ export function openLog(level: LogLevel): CommandLog {
     return process.exit(status)
   }
   const exit = (status: number): void => {
-    const end = (): void => void exitNow(status)
-    destination.once('drain', end).once('error', end)
-    setTimeout(end, LAST_LINES_MS)
-    // Where the last line was written before, or its level is not logged, this is what there is to wait for.
-    destination.write('')
+    const written = new Promise<void>((resolve) => {
+      const end = (): void => resolve()
+      destination.once('drain', end).once('error', end)
+      setTimeout(end, LAST_LINES_MS)
+      // Where the last line was written before, or its level is not logged, this is what there is to wait for.
+      destination.write('')
+    })
+    void Promise.all([written, rest()]).then(() => exitNow(status))
   }
   return { log, exit, exitNow }
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { tuneHeap } from './heap.ts'
 import { runCommandLine } from './program.ts'
+import { rest } from './rest.ts'
 
 tuneHeap()
 
@@ -18,4 +19,7 @@ const status = await runCommandLine(
   (text) => process.stderr.write(text),
 )
 // Not process.exit(): what was written to a pipe must arrive first.
-if (status !== undefined) process.exitCode = status
+if (status !== undefined) {
+  process.exitCode = status
+  await rest()
+}
