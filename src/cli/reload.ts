@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 
 import type { Broker, BrokerListener, Inspector } from '../api.ts'
 import { StatemqError } from '../errors.ts'
+import { reloadableOptions } from '../option-words.ts'
 import type { ListenerOptions, Logger, ReloadableOption, ReloadOptions, TlsOptions } from '../options.ts'
 import { ConfigurationError, problemLine } from './config-problems.ts'
 import { reloadableListenerNames, tlsNames, type ListenerConfig } from './config-schema.ts'
@@ -16,28 +17,10 @@ export interface OpenListener {
   readonly listener: BrokerListener
 }
 
-/** The options of the file that a running broker takes anew; a new one without a place here does not compile. */
-const reloadable = {
-  limits: true,
-  authenticators: true,
-  allowAnonymous: true,
-  anonymousRoles: true,
-  roles: true,
-  partialSubscriptions: true,
-  clientIds: true,
-  takeover: true,
-  willPolicy: true,
-  grantExpiry: true,
-  enhancedUsername: true,
-  failedReauthentication: true,
-  reauthenticationProperties: true,
-  proposedPropertyPrefix: true,
-  deniedPublish: true,
-  retainedOfRevoked: true,
-  bans: true,
-} satisfies Record<Exclude<ReloadableOption, 'hooks'>, true>
-
-export const reloadableNames = Object.keys(reloadable) as readonly (keyof typeof reloadable)[]
+/** The options that a file can have, and a running broker takes anew. */
+export const reloadableNames = Object.keys(reloadableOptions).filter((name) => name !== 'hooks') as ReadonlyArray<
+  Exclude<ReloadableOption, 'hooks'>
+>
 
 /** What a reload works on. */
 export interface Running {

@@ -1,5 +1,5 @@
 import { StatemqError } from '../errors.ts'
-import { optionWords } from '../option-words.ts'
+import { optionWords, reloadableOptions } from '../option-words.ts'
 import type {
   AddressOptions,
   BrokerOptions,
@@ -88,28 +88,6 @@ const clientOptions: Names<ClientOptions> = {
   receiveMaximum: true,
 }
 
-/** What a running broker takes anew. */
-const reloadable: Names<ReloadOptions> = {
-  limits: true,
-  authenticators: true,
-  allowAnonymous: true,
-  anonymousRoles: true,
-  roles: true,
-  partialSubscriptions: true,
-  clientIds: true,
-  takeover: true,
-  willPolicy: true,
-  grantExpiry: true,
-  enhancedUsername: true,
-  failedReauthentication: true,
-  reauthenticationProperties: true,
-  proposedPropertyPrefix: true,
-  deniedPublish: true,
-  retainedOfRevoked: true,
-  bans: true,
-  hooks: true,
-}
-
 const storeTypes: readonly unknown[] = ['memory', 'lmdb', 'redis']
 
 /**
@@ -129,7 +107,7 @@ export function checkedOptions(options: BrokerOptions): BrokerOptions {
 export function assertChanges(changes: ReloadOptions): void {
   assertNames(changes, known)
   for (const name of Object.keys(changes)) {
-    if (!Object.hasOwn(reloadable, name)) throw invalid(`${name}: a running broker can't take another one`)
+    if (!Object.hasOwn(reloadableOptions, name)) throw invalid(`${name}: a running broker can't take another one`)
   }
 }
 
