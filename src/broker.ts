@@ -336,11 +336,11 @@ class Engine implements Broker {
     this.#assertOpen()
     if (!this.#isReady) await this.ready
     this.#actor.send({ type: 'broker.ready' })
-    const client = new LocalClient(this.#guard, this.limits, this.#core.counters, options)
-    this.#open(client.connection, this.#entrances.inside.policy, false)
     // Where there are rules for identifiers the session makes one that keeps them.
     const made = this.#entrances.inside.policy.clientIds ? '' : `local-${randomUUID()}`
-    await client.connect(made)
+    const client = new LocalClient(this.#guard, this.limits, this.#core.counters, options, made)
+    this.#open(client.connection, this.#entrances.inside.policy, false)
+    await client.connect()
     return client
   }
 

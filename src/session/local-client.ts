@@ -110,21 +110,23 @@ export class LocalClient implements LocalPeer {
 
   readonly #guard: <T>(observable: Observable<T>) => Observable<T>
   #limits: MessageLimits
-  readonly #packet: ConnectPacket
+  /** It may have a password, and is kept until it is sent. */
+  #packet: ConnectPacket | undefined
 
   /**
-   * `guard` keeps what a consumer throws from reaching the broker. Throws SMQ_OPTION_INVALID, and SMQ_TOPIC_INVALID or
-   * SMQ_MESSAGE_INVALID for the will.
+   * `guard` keeps what a consumer throws from reaching the broker; `madeClientId` is for options without an identifier.
+   * Throws SMQ_OPTION_INVALID, and SMQ_TOPIC_INVALID or SMQ_MESSAGE_INVALID for the will.
    */
   constructor(
     guard: <T>(observable: Observable<T>) => Observable<T>,
     limits: MessageLimits,
     counters: Counters,
     options: ClientOptions,
+    madeClientId: string,
   ) {
     this.#guard = guard
     this.#limits = limits
-    this.#packet = connectPacketOf(options, limits)
+    this.#packet = connectPacketOf(options, madeClientId, limits)
     this.#connection = new LocalConnection(inProcess, this, counters)
     this.closed = new Promise((resolve) => {
       this.#resolveClosed = resolve
@@ -136,9 +138,10 @@ export class LocalClient implements LocalPeer {
     return this.#connection
   }
 
-  /** Sends CONNECT, with this identifier where its options have none; rejects with SMQ_CLIENT_REFUSED. */
-  async connect(madeClientId: string): Promise<void> {
-    const packet = this.#packet.clientId === '' ? { ...this.#packet, clientId: madeClientId } : this.#packet
+  /** Sends CONNECT, once; rejects with SMQ_CLIENT_REFUSED. */
+  async connect(): Promise<void> {
+    const packet = this.#packet!
+    this.#packet = undefined
     const accepted = new Promise<ConnackPacket>((resolve, reject) => {
       this.#connack = { resolve, reject }
     })
@@ -337,13 +340,13 @@ export class LocalClient implements LocalPeer {
   }
 }
 
-function connectPacketOf(options: ClientOptions, limits: MessageLimits): ConnectPacket {
+function connectPacketOf(options: ClientOptions, madeClientId: string, limits: MessageLimits): ConnectPacket {
   assertClientOptions(options)
   const { will, password } = options
   return {
     type: PacketType.Connect,
     protocolVersion: 5,
-    clientId: options.clientId ?? '',
+    clientId: options.clientId ?? madeClientId,
     cleanStart: options.cleanStart ?? true,
     keepAliveSeconds: 0,
     username: options.username,
